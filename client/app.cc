@@ -71,8 +71,10 @@ void AddMuster(CLI::App& app, Cli& cli) {
   AddExportCommand(app, cli);
   AddTraceCommand(app, cli);
   AddEvalCommand(app, cli);
+  AddMineCommand(app, cli);
   AddScoreCommand(app, cli);
   AddCompareCommand(app, cli);
+  AddReportCommand(app, cli);
   AddStudyCommands(app, cli);
   AddClusterCommands(app, cli);
   AddCertsCommands(app, cli);

@@ -251,5 +251,58 @@ TEST_F(CliTest, EvalSubmitsAJobThatTrainsNothing) {
   EXPECT_EQ(spec.report().split(), "dev");
 }
 
+TEST_F(CliTest, MineSubmitsAJobThatTrainsNothingAndNamesTheNextStep) {
+  const Result result = Muster(
+      "mine scifact --model minilm --out scifact-mined --ranks 10-50 --per-query 8 --absolute-margin 0 --relative-margin 0.9 "
+      "--sampling random --seed 3 --set resources.slots.min=2");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, StartsWith("job j1 (mine-minilm-scifact)\n"));
+  EXPECT_THAT(result.out, HasSubstr("muster data report scifact-mined\n"));
+  ASSERT_EQ(jobs_.requests.size(), 1);
+  const auto& spec = jobs_.requests[0].spec();
+  EXPECT_EQ(spec.duration().length_case(), muster::v1::DurationSpec::kSteps);
+  EXPECT_EQ(spec.mine().dataset(), "scifact");
+  EXPECT_EQ(spec.mine().out(), "scifact-mined");
+  EXPECT_EQ(spec.mine().ranks().first(), 10);
+  EXPECT_EQ(spec.mine().ranks().last(), 50);
+  EXPECT_EQ(spec.mine().per_query(), 8);
+  EXPECT_TRUE(spec.mine().has_absolute_margin());
+  EXPECT_EQ(spec.mine().relative_margin(), 0.9);
+  EXPECT_EQ(spec.mine().sampling(), muster::v1::SAMPLING_RANDOM);
+  EXPECT_EQ(spec.seed(), 3);
+  EXPECT_EQ(spec.resources().slots().min(), 2);
+  EXPECT_EQ(Muster("mine scifact --model minilm --out m --ranks 7").code, 0);
+  EXPECT_EQ(jobs_.requests[1].spec().mine().ranks().first(), 1);
+  EXPECT_EQ(jobs_.requests[1].spec().mine().ranks().last(), 7);
+  for (const char* wrong : {"ten", "10-", "1-2-3", "-5"}) {
+    const Result refused = Muster(absl::StrCat("mine scifact --model minilm --out m --ranks=", wrong));
+    EXPECT_EQ(refused.code, 2);
+    EXPECT_EQ(refused.err, absl::StrCat("mine: --ranks: \"", wrong, "\" is not a range of ranks. Write the first and the last "
+                                        "one: --ranks 10-100.\n"));
+  }
+  EXPECT_EQ(jobs_.requests.size(), 2u);
+}
+
+TEST_F(CliTest, EvalOfSeveralDatasetsIsOneTable) {
+  const Result result = Muster("eval minilm scifact msmarco/dev");
+  EXPECT_EQ(result.code, 0) << result.err;
+  ASSERT_EQ(jobs_.requests.size(), 2);
+  EXPECT_EQ(jobs_.requests[0].spec().report().split(), "test");
+  EXPECT_EQ(jobs_.requests[1].spec().report().dataset(), "msmarco");
+  EXPECT_EQ(jobs_.requests[1].spec().report().split(), "dev");
+  EXPECT_NE(jobs_.requests[0].request_id(), jobs_.requests[1].request_id());
+  EXPECT_THAT(result.out, HasSubstr("\nDATASET      QUERIES  DOCUMENTS  ndcg@10  mrr     JOB\n"));
+  EXPECT_THAT(result.out, HasSubstr("\nmean                             0.7500   0.5000\n"));
+  jobs_.job.clear_evaluations();
+  auto json = nlohmann::json::parse(Muster("eval minilm scifact msmarco/dev --request-id r --output json").out);
+  EXPECT_EQ(json["evaluations"].size(), 2u);
+  EXPECT_EQ(json["evaluations"][1]["metrics"]["ndcg@10"], 0.75);
+  EXPECT_EQ(json["means"]["mrr"], 0.5);
+  EXPECT_EQ(jobs_.requests[3].request_id(), "r-msmarco/dev") << "repeating the command returns the same jobs";
+  const Result twice = Muster("eval minilm scifact scifact");
+  EXPECT_EQ(twice.code, 2);
+  EXPECT_THAT(twice.err, HasSubstr("eval: scifact is given twice."));
+}
+
 }  // namespace
 }  // namespace muster

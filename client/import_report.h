@@ -12,6 +12,8 @@ namespace muster {
 std::string ImportReportText(const muster::v1::ImportReport& report);
 // One page that needs no other file and no network. All text from the data is escaped.
 std::string ImportReportHtml(const muster::v1::ImportReport& report);
+// The page's warnings, tables and lists, with titles in elements of this name ("h2"), for other pages.
+std::string ImportReportSections(const muster::v1::ImportReport& report, const std::string& heading);
 std::string DatasetText(const muster::v1::Dataset& dataset);  // counts, splits, sources: a few lines
 
 // The warnings of a report, each with what to do; sentences.

@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_replace.h"
+#include "client/html_text.h"
 #include "client/import_report.h"
 #include "client/words.h"
 
@@ -25,19 +25,15 @@ constexpr absl::string_view kStyle =
     ".ok{background:#edf7ed;border-left:4px solid #4caf50;padding:.5rem 1rem}"
     "li{overflow-wrap:anywhere}code{overflow-wrap:anywhere}";
 
-std::string Escaped(absl::string_view text) {
-  return absl::StrReplaceAll(text, {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}, {"'", "&#39;"}});
-}
-
-std::string Cell(absl::string_view text) { return absl::StrCat("<td>", Escaped(text), "</td>"); }
+std::string Cell(absl::string_view text) { return absl::StrCat("<td>", EscapedHtml(text), "</td>"); }
 std::string Number(uint64_t number) { return Cell(WithThousands(number)); }
 
 // One row per count, with a bar whose length is its share of the largest count.
-std::string BarTable(const char* title, const char* label, const char* unit, const Counts& counts) {
+std::string BarTable(const std::string& title, const char* label, const char* unit, const Counts& counts) {
   if (counts.empty()) return "";
   uint64_t largest = 1;
   for (const auto& [name, count] : counts) largest = std::max(largest, count);
-  std::string html = absl::StrCat("<h2>", title, "</h2><table><tr><th>", label, "</th><th>", unit, "</th><th></th></tr>\n");
+  std::string html = absl::StrCat(title, "<table><tr><th>", label, "</th><th>", unit, "</th><th></th></tr>\n");
   for (const auto& [name, count] : counts) {
     const double width = 100 * static_cast<double>(count) / static_cast<double>(largest);
     absl::StrAppend(&html, "<tr>", Cell(name), Number(count),
@@ -46,9 +42,9 @@ std::string BarTable(const char* title, const char* label, const char* unit, con
   return html + "</table>\n";
 }
 
-std::string Splits(const muster::v1::Dataset& dataset) {
+std::string Splits(const std::string& title, const muster::v1::Dataset& dataset) {
   std::string html =
-      "<h2>Splits</h2><table><tr><th>split</th><th>queries</th><th>positives</th><th>hard negatives</th></tr>\n";
+      absl::StrCat(title, "<table><tr><th>split</th><th>queries</th><th>positives</th><th>hard negatives</th></tr>\n");
   for (const auto& split : dataset.splits()) {
     absl::StrAppend(&html, "<tr>", Cell(split.name()), Number(split.queries()), Number(split.positives()),
                     Number(split.negatives()), "</tr>\n");
@@ -62,16 +58,16 @@ std::string LengthRow(const char* what, const LengthSummary& lengths) {
                       Number(lengths.truncated()), "</tr>\n");
 }
 
-std::string Lengths(const ImportReport& report) {
+std::string Lengths(const std::string& title, const ImportReport& report) {
   if (!report.has_query_tokens() && !report.has_passage_tokens()) return "";
   return absl::StrCat(
-      "<h2>Tokens per text</h2><table><tr><th></th><th>counted</th><th>of</th><th>median</th><th>95 % up to</th>"
+      title, "<table><tr><th></th><th>counted</th><th>of</th><th>median</th><th>95 % up to</th>"
       "<th>longest</th><th>limit</th><th>longer</th></tr>\n",
       LengthRow("queries", report.query_tokens()), LengthRow("passages", report.passage_tokens()), "</table>\n");
 }
 
-std::string Shares(const ImportReport& report) {
-  std::string html = "<h2>Content</h2><table>\n";
+std::string Shares(const std::string& title, const ImportReport& report) {
+  std::string html = title + "<table>\n";
   const auto row = [&](absl::string_view label, const std::string& value) {
     absl::StrAppend(&html, "<tr>", Cell(label), Cell(value), "</tr>\n");
   };
@@ -98,10 +94,10 @@ std::string Shares(const ImportReport& report) {
 }
 
 template <typename Texts>
-std::string List(const char* title, const Texts& texts) {
+std::string List(const std::string& title, const Texts& texts) {
   if (texts.empty()) return "";
-  std::string html = absl::StrCat("<h2>", title, "</h2><ul>\n");
-  for (const std::string& text : texts) absl::StrAppend(&html, "<li>", Escaped(text), "</li>\n");
+  std::string html = absl::StrCat(title, "<ul>\n");
+  for (const std::string& text : texts) absl::StrAppend(&html, "<li>", EscapedHtml(text), "</li>\n");
   return html + "</ul>\n";
 }
 
@@ -109,25 +105,31 @@ std::string Warnings(const ImportReport& report) {
   const std::vector<std::string> warnings = ReportWarnings(report);
   if (warnings.empty()) return "<p class=\"ok\">No warnings.</p>\n";
   std::string html = "<div class=\"warnings\"><strong>Warnings</strong><ul>\n";
-  for (const std::string& warning : warnings) absl::StrAppend(&html, "<li>", Escaped(warning), "</li>\n");
+  for (const std::string& warning : warnings) absl::StrAppend(&html, "<li>", EscapedHtml(warning), "</li>\n");
   return html + "</ul></div>\n";
 }
 
 }  // namespace
 
+std::string ImportReportSections(const ImportReport& report, const std::string& heading) {
+  const auto title = [&heading](const char* text) { return absl::StrCat("<", heading, ">", text, "</", heading, ">"); };
+  const std::map<std::string, uint64_t> sources(report.sources().begin(), report.sources().end());
+  return absl::StrCat(Warnings(report), Splits(title("Splits"), report.dataset()),
+                      BarTable(title("Positives per query"), "positives", "queries", PositivesHistogram(report)),
+                      BarTable(title("Grades"), "grade", "judgments", OrderedGrades(report)),
+                      BarTable(title("Sources"), "source", "judgments", {sources.begin(), sources.end()}),
+                      Lengths(title("Tokens per text"), report), Shares(title("Content"), report),
+                      List(title("Bad records"), report.bad_record_messages()), List(title("Notes"), report.notes()));
+}
+
 std::string ImportReportHtml(const ImportReport& report) {
   const muster::v1::Dataset& dataset = report.dataset();
-  const std::map<std::string, uint64_t> sources(report.sources().begin(), report.sources().end());
   return absl::StrCat(
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Dataset ", Escaped(dataset.name()),
-      "</title><style>", kStyle, "</style></head><body>\n<h1>Dataset ", Escaped(dataset.name()), "</h1>\n<p class=\"sub\">",
+      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Dataset ", EscapedHtml(dataset.name()),
+      "</title><style>", kStyle, "</style></head><body>\n<h1>Dataset ", EscapedHtml(dataset.name()), "</h1>\n<p class=\"sub\">",
       Plural(dataset.queries(), "query"), ", ", Plural(dataset.passages(), "passage"), " (",
       Plural(dataset.unique_passages(), "unique text"), "), ", SizeText(dataset.bytes()), "<br>digest <code>",
-      Escaped(dataset.digest()), "</code></p>\n", Warnings(report), Splits(dataset),
-      BarTable("Positives per query", "positives", "queries", PositivesHistogram(report)),
-      BarTable("Grades", "grade", "judgments", OrderedGrades(report)),
-      BarTable("Sources", "source", "judgments", {sources.begin(), sources.end()}), Lengths(report), Shares(report),
-      List("Bad records", report.bad_record_messages()), List("Notes", report.notes()), "</body></html>\n");
+      EscapedHtml(dataset.digest()), "</code></p>\n", ImportReportSections(report, "h2"), "</body></html>\n");
 }
 
 }  // namespace muster

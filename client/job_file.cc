@@ -2,7 +2,6 @@
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
-#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -11,7 +10,6 @@
 #include <map>
 #include <optional>
 #include <set>
-#include <sstream>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -22,8 +20,10 @@
 #include "client/words.h"
 #include "common/nearest_name.h"
 #include "common/files.h"
+#include "common/spec/foreign_keys.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
+#include "common/view.h"
 
 namespace muster {
 namespace {
@@ -46,6 +46,13 @@ std::vector<std::string> FieldNames(const Descriptor& type) {
   std::vector<std::string> names;
   for (int i = 0; i < type.field_count(); ++i) names.push_back(type.field(i)->name());
   return names;
+}
+
+// What is wrong with a key that the message does not have.
+std::string UnknownKey(const std::string& key, const Descriptor& type) {
+  const std::string_view remedy = RemedyForKey(key);
+  return remedy.empty() ? absl::StrCat("unknown key.", Suggestion(key, FieldNames(type)))
+                        : absl::StrCat("unknown key. ", ToAbsl(remedy));
 }
 
 std::vector<std::string> EnumWords(const EnumDescriptor& type) {
@@ -105,8 +112,7 @@ class Reader {
       const std::string key = entry.first.Scalar();
       const FieldDescriptor* field = message.GetDescriptor()->FindFieldByName(key);
       if (field == nullptr) {
-        return Wrong(entry.first, Join(path, key),
-                     absl::StrCat("unknown key.", Suggestion(key, FieldNames(*message.GetDescriptor()))));
+        return Wrong(entry.first, Join(path, key), UnknownKey(key, *message.GetDescriptor()));
       }
       if (!seen.insert(key).second) return Wrong(entry.first, Join(path, key), "is given twice. Remove one.");
       if (const auto* oneof = field->real_containing_oneof(); oneof != nullptr) {
@@ -129,8 +135,11 @@ class Reader {
     if (node.IsNull()) return absl::OkStatus();
     if (field.is_repeated()) {
       if (!node.IsSequence()) return Wrong(node, path, "must be a list, such as [a, b].");
+      const bool of_messages = field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
+      size_t index = 0;
       for (const YAML::Node& item : node) {
-        RETURN_IF_ERROR(AddItem(item, path, field, message));
+        RETURN_IF_ERROR(of_messages ? AddMessage(item, absl::StrCat(path, "[", index++, "]"), field, message)
+                                    : AddItem(item, path, field, message));
       }
       return absl::OkStatus();
     }
@@ -148,6 +157,12 @@ class Reader {
   absl::Status Wrong(const YAML::Node& node, const std::string& path, const std::string& what) const {
     return absl::InvalidArgumentError(
         absl::StrCat(PlaceOf(node), ": ", path.empty() ? "" : absl::StrCat(path, ": "), what));
+  }
+
+  absl::Status AddMessage(const YAML::Node& item, const std::string& path, const FieldDescriptor& field,
+                          Message& message) {
+    places_[path] = PlaceOf(item);
+    return ReadMessage(item, path, *message.GetReflection()->AddMessage(&message, &field));
   }
 
   absl::Status AddItem(const YAML::Node& item, const std::string& path, const FieldDescriptor& field,
@@ -248,29 +263,6 @@ absl::Status WithPlace(const absl::Status& broken_rule, const std::string& file,
   return absl::InvalidArgumentError(absl::StrCat(path.empty() ? file : places.at(path), ": ", message));
 }
 
-// Counts documents up to two. YAML::LoadAll never returns on some texts that are not YAML, such as "!!binnamey, x".
-class DocumentCounter final : public YAML::EventHandler {
- public:
-  static int Count(const std::string& text) {
-    std::istringstream stream(text);
-    YAML::Parser parser(stream);
-    DocumentCounter counter;
-    int documents = 0;
-    while (documents < 2 && parser.HandleNextDocument(counter)) ++documents;
-    return documents;
-  }
-
-  void OnDocumentStart(const YAML::Mark&) override {}
-  void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
-  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
-  void OnSequenceEnd() override {}
-  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
-  void OnMapEnd() override {}
-};
-
 // Reads the text literally (it may contain ": "), unless it is quoted or null.
 YAML::Node OverrideValue(const std::string& text, const FieldDescriptor& field) {
   const bool quoted = !text.empty() && (text[0] == '"' || text[0] == '\'');
@@ -292,8 +284,8 @@ absl::StatusOr<FoundField> FindField(const std::string& place, const std::string
     above = Join(above, names[i]);
     const FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(names[i]);
     if (field == nullptr) {
-      return absl::InvalidArgumentError(absl::StrCat(place, ": ", above, ": unknown key.",
-                                                     Suggestion(names[i], FieldNames(*message->GetDescriptor()))));
+      return absl::InvalidArgumentError(
+          absl::StrCat(place, ": ", above, ": ", UnknownKey(names[i], *message->GetDescriptor())));
     }
     if (i + 1 == names.size()) return FoundField{message, field};
     if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || field->is_repeated()) {
@@ -330,7 +322,7 @@ absl::StatusOr<JobSpec> ReadText(const std::string& name, const std::string& tex
   JobSpec spec;
   std::string parsed;  // the override that is being parsed; empty: the file
   try {
-    const int documents = DocumentCounter::Count(text);
+    const int documents = CountYamlDocuments(text);
     if (documents != 1) {
       return absl::InvalidArgumentError(
           absl::StrCat(name, ": must hold one job, found ", documents == 0 ? "none." : "several."));
@@ -348,8 +340,6 @@ absl::StatusOr<JobSpec> ReadText(const std::string& name, const std::string& tex
 }
 
 }  // namespace
-
-int CountYamlDocuments(const std::string& text) { return DocumentCounter::Count(text); }
 
 absl::StatusOr<JobSpec> ReadJobText(const std::string& name, const std::string& text) {
   Places places;

@@ -132,6 +132,19 @@ TEST(JobFile, UnknownKeysAreNamedWithLineAndNearest) {
   EXPECT_EQ(ErrorOf(std::string(kShort) + "profle: true\n").substr(0, 33), "job.yaml:10: profle: unknown key.");
 }
 
+TEST(JobFile, GradientAccumulationIsRefusedWithWhatToUseInstead) {
+  constexpr char kRemedy[] =
+      "There is no gradient accumulation: its parts would not see each other's passages as negatives. Set "
+      "batch.queries to the queries of a whole update.";
+  EXPECT_THAT(ErrorOf(std::string(kShort) + "batch: {queries: 8, gradient_accumulation_steps: 4}\n"),
+              ::testing::StartsWith(std::string("job.yaml:10: batch.gradient_accumulation_steps: unknown key. ") + kRemedy));
+  EXPECT_THAT(ErrorOf(std::string(kShort) + "accumulate: 4\n"),
+              ::testing::StartsWith(std::string("job.yaml:10: accumulate: unknown key. ") + kRemedy));
+  EXPECT_THAT(ErrorOf(kShort, {"optimizer.grad_accum_steps=4"}),
+              ::testing::StartsWith(
+                  std::string("--set optimizer.grad_accum_steps=4: optimizer.grad_accum_steps: unknown key. ") + kRemedy));
+}
+
 TEST(JobFile, AProfileIsCheckedAndLeftToTheCoordinator) {
   EXPECT_EQ(ErrorOf(std::string(kShort) + "profile: swif\n"),
             "job.yaml:10: profile: unknown profile \"swif\". Allowed: sentence-transformers, tevatron, flagembedding, swift, "
@@ -151,6 +164,31 @@ TEST(JobFile, ListsOfNumbersAreReadAndChecked) {
             "--set loss.matryoshka_dimensions=[384, 0]: loss.matryoshka_dimensions: is 0. It must be from 1 to 65536 numbers.");
   EXPECT_EQ(ErrorOf(kShort, {"loss.matryoshka_dimensions=[a]"}),
             "--set loss.matryoshka_dimensions=[a]: loss.matryoshka_dimensions: \"a\" is not a number that this list can hold.");
+}
+
+TEST(JobFile, ListsOfStagesAreReadAndCheckedByTheirPlace) {
+  const std::string staged =
+      Replaced(kShort, "duration: {epochs: 1}",
+               "stages:\n  - {sources: [llm], epochs: 3}\n  - {sources: [human], steps: 40, schedule: cosine}");
+  const JobSpec spec = Parse(staged);
+  ASSERT_EQ(spec.stages_size(), 2);
+  EXPECT_THAT(spec.stages(0).sources(), ElementsAre("llm"));
+  EXPECT_EQ(spec.stages(0).epochs(), 3);
+  EXPECT_EQ(spec.stages(1).steps(), 40);
+  EXPECT_EQ(spec.stages(1).schedule(), muster::v1::SCHEDULE_COSINE);
+  EXPECT_EQ(
+      ErrorOf(Replaced(staged, "epochs: 3", "epoch: 3")),
+      "job.yaml:10: stages[0].epoch: unknown key. Allowed: sources, epochs, steps, learning_rate, warmup, schedule. Did you "
+      "mean \"epochs\"?");
+  EXPECT_EQ(ErrorOf(Replaced(staged, "steps: 40", "steps: 0")),
+            "job.yaml:11: stages[1].steps: is 0. It must be from 1 to 1000000000.");
+  EXPECT_EQ(ErrorOf(Replaced(staged, "epochs: 3", "warmup: 0")),
+            "job.yaml:10: stages[0]: has no length. Give epochs or steps.");
+  EXPECT_EQ(ErrorOf(Replaced(staged, "epochs: 3", "epochs: 3, steps: 2")),
+            "job.yaml:10: stages[0].steps: excludes stages[0].epochs. Remove one of them.");
+  EXPECT_EQ(ErrorOf(staged, {"duration.steps=5"}),
+            "--set duration.steps=5: duration: excludes stages, which have lengths of their own. Remove one of them.");
+  EXPECT_EQ(Parse(staged, {"stages=[{epochs: 2}]"}).stages_size(), 1);
 }
 
 TEST(JobFile, UnknownValuesAreNamedWithLineAndNearest) {

@@ -26,13 +26,21 @@ std::string PreviewText(const muster::v1::SubmitJobResponse& response) {
   facts.Add({"model", spec.model().from().empty() ? spec.model().preset() : spec.model().from()});
   if (!spec.profile().empty()) facts.Add({"profile", spec.profile()});
   if (preview.sampled_steps() == 0) {
-    facts.Add({"steps", "0: the job trains nothing and evaluates by report"});
+    facts.Add({"steps", spec.has_mine() ? absl::StrCat("0: the job trains nothing and mines dataset ", spec.mine().out())
+                                        : "0: the job trains nothing and evaluates by report"});
   } else {
-    facts.Add({"train", absl::StrCat(spec.data().train(), "/", spec.data().split(), ", ",
-                                     Plural(preview.train_queries(), "query"))});
-    facts.Add({"steps", absl::StrCat(WithThousands(preview.total_steps()), ", ",
-                                     WithThousands(preview.steps_per_epoch()), " per epoch, of ",
+    const std::string queries = spec.stages().empty() ? absl::StrCat(", ", Plural(preview.train_queries(), "query")) : "";
+    facts.Add({"train", absl::StrCat(spec.data().train(), "/", spec.data().split(), queries)});
+    const std::string per_epoch =
+        spec.stages().empty() ? absl::StrCat(", ", WithThousands(preview.steps_per_epoch()), " per epoch") : "";
+    facts.Add({"steps", absl::StrCat(WithThousands(preview.total_steps()), per_epoch, ", of ",
                                      Plural(spec.batch().queries(), "query"))});
+    const auto& stages = response.job().resolved().stages();
+    for (int i = 0; i < stages.size(); ++i) {
+      facts.Add({absl::StrCat("stage ", i + 1),
+                 absl::StrCat(WithThousands(stages[i].steps()), " steps, ", WithThousands(stages[i].steps_per_epoch()),
+                              " per epoch, ", Plural(stages[i].train_queries(), "query"))});
+    }
     facts.Add({"per step", absl::StrCat(Rounded(preview.sequences_per_step()), " sequences, ",
                                         Rounded(preview.tokens_per_step()), " tokens; at most ",
                                         WithThousands(preview.largest_step_tokens()), " tokens (", SampleText(preview),

@@ -27,6 +27,8 @@ constexpr absl::Duration kBetweenLines = absl::Milliseconds(950);
 
 std::string LossText(double loss) { return absl::StrFormat("loss %.4f", loss); }
 
+std::string StageText(const Progress& progress) { return absl::StrCat("stage ", progress.stage(), "/", progress.stages()); }
+
 std::string RateText(const Progress& progress) {
   return absl::StrFormat("%.*f queries/s", progress.queries_per_second() < 10 ? 1 : 0, progress.queries_per_second());
 }
@@ -81,6 +83,7 @@ std::string ProgressBar(const Progress& progress, const ProgressStyle& style) {
   std::vector<std::string> facts = {absl::StrFormat("%3.0f %%", 100 * share)};
   if (training && HasSteps(progress)) {
     facts.push_back(absl::StrCat("step ", progress.step(), "/", progress.total_steps()));
+    if (progress.stages() > 0) facts.push_back(StageText(progress));
     facts.push_back(LossText(progress.loss()));
     facts.push_back(RateText(progress));
     facts.push_back(EtaText(progress));
@@ -106,7 +109,8 @@ std::string ProgressLine(const Progress& progress) {
   }
   const std::string step = absl::StrCat("step ", progress.step(), "/", progress.total_steps());
   if (!training) return absl::StrFormat("%s  %s  %.0f %%", step, progress.activity(), 100 * progress.done());
-  return absl::StrFormat("%s  epoch %.2f  %s  learning rate %.3g  %s  %s", step, progress.epoch(),
+  const std::string stage = progress.stages() > 0 ? absl::StrCat("  ", StageText(progress)) : "";
+  return absl::StrFormat("%s%s  epoch %.2f  %s  learning rate %.3g  %s  %s", step, stage, progress.epoch(),
                          LossText(progress.loss()), progress.learning_rate(), RateText(progress), EtaText(progress));
 }
 

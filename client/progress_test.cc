@@ -80,6 +80,15 @@ TEST(ProgressLine, HasLossRateAndEta) {
             "step 50/200  epoch 0.50  loss 1.2500  learning rate 1.8e-05  310 queries/s  ETA 1:05");
 }
 
+TEST(ProgressLine, TellsTheStageOfAJobThatHasSome) {
+  Job job = AtStep(50);
+  job.mutable_progress()->set_stage(2);
+  job.mutable_progress()->set_stages(3);
+  EXPECT_EQ(ProgressLine(job.progress()),
+            "step 50/200  stage 2/3  epoch 0.50  loss 1.2500  learning rate 1.8e-05  310 queries/s  ETA 1:05");
+  EXPECT_THAT(ProgressBar(job.progress(), {.terminal = true, .width = 120}), HasSubstr("step 50/200  stage 2/3  loss"));
+}
+
 TEST(ProgressBar, FitsItsTerminal) {
   const auto width_of = [](const std::string& text) {
     int columns = 0;

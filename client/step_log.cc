@@ -4,6 +4,8 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "client/call.h"
+#include "client/find_job.h"
 #include "client/words.h"
 #include "common/files.h"
 #include "common/status.h"
@@ -12,6 +14,8 @@
 namespace muster {
 
 namespace {
+
+constexpr int kStepLogTries = 5;  // a running job may drop the checkpoint between the two calls
 
 absl::StatusOr<std::string> ReadFrom(BlobClient& blobs, const std::string& digest, const std::string& what) {
   ASSIGN_OR_RETURN(const auto manifest, blobs.GetManifest(digest));
@@ -40,6 +44,17 @@ absl::StatusOr<std::string> FetchStepLog(BlobClient& blobs, const muster::v1::Jo
   return absl::FailedPreconditionError(
       absl::StrCat("job ", job.id(), " has no checkpoint, and so no step log. It is ", WordOf(job.phase()),
                    "; its first checkpoint is that of step ", job.spec().checkpoint().every_steps(), "."));
+}
+
+absl::StatusOr<std::string> FetchStepLog(muster::v1::JobService::Stub& jobs, BlobClient& blobs, const std::string& given) {
+  absl::StatusOr<std::string> text;
+  for (int tries = 0; tries < kStepLogTries; ++tries) {
+    ASSIGN_OR_RETURN(const muster::v1::Job job, GetNamedJob(jobs, given));
+    text = FetchStepLog(blobs, job);
+    if (!absl::IsNotFound(text.status())) break;
+  }
+  if (!text.ok()) return ExplainUnreachable(text.status());
+  return text;
 }
 
 }  // namespace muster

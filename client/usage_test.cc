@@ -212,7 +212,8 @@ TEST(Usage, OutputIsHonoredOrRefused) {
   const std::set<std::string> honor = {
       "submit", "status", "jobs", "job rm", "get", "metrics", "watch", "cancel", "pause", "resume", "data import", "data add",
       "data list", "data show", "data report", "data export", "data rm",
-      "models push", "models list", "models show", "models rm", "export", "trace", "eval", "score", "compare", "study run", "study status", "workers", "queues", "drain", "certs show",
+      "models push", "models list", "models show", "models rm", "export", "trace", "eval", "mine", "score", "compare", "report",
+      "study run", "study status", "workers", "queues", "drain", "certs show",
       "backup take", "backup list", "tokens list", "gc", "operations", "operation get", "operation cancel", "doctor", "explain", "version"};
   Tree tree;
   ForEachCommand(tree.app, {}, [&](CLI::App& command, const std::vector<std::string>& words) {

@@ -1,4 +1,4 @@
-// Shared by submit --wait, eval and watch: follows a job to its end, and prints the result.
+// Shared by submit --wait, eval, mine and watch: follows a job to its end, and prints the result.
 #pragma once
 
 #include <cstdio>

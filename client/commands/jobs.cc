@@ -30,8 +30,6 @@ namespace {
 using muster::v1::Job;
 using muster::v1::JobService;
 
-constexpr int kStepLogTries = 5;  // a running job may drop the checkpoint between the two calls
-
 struct JobsFlags {
   bool active = false;
   uint64_t limit = 100;
@@ -196,14 +194,8 @@ absl::StatusOr<int> GetStepLog(const Cli& cli, const std::string& id) {
   ASSIGN_OR_RETURN(const auto channel, connection.Data());
   BlobClient blobs(channel);
   const auto stub = JobService::NewStub(connection.coordinator());
-  absl::StatusOr<std::string> text;
-  for (int tries = 0; tries < kStepLogTries; ++tries) {
-    const auto job = GetNamedJob(*stub, id);
-    if (!job.ok()) return WithContext(job.status(), "get");
-    text = FetchStepLog(blobs, *job);
-    if (!absl::IsNotFound(text.status())) break;
-  }
-  if (!text.ok()) return WithContext(ExplainUnreachable(text.status()), "get");
+  const absl::StatusOr<std::string> text = FetchStepLog(*stub, blobs, id);
+  if (!text.ok()) return WithContext(text.status(), "get");
   std::fwrite(text->data(), 1, text->size(), stdout);
   return kExitSucceeded;
 }

@@ -37,7 +37,7 @@ void AppendKeys(const google::protobuf::Descriptor& message, const std::string& 
   for (int i = 0; i < message.field_count(); ++i) {
     const FieldDescriptor& field = *message.field(i);
     const std::string name = absl::StrCat(path, field.name());
-    const bool is_message = field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && !field.is_repeated();
+    const bool is_message = field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
     if (!is_message || path.empty()) keys.insert(name);
     if (is_message) AppendKeys(*field.message_type(), absl::StrCat(name, "."), keys);
   }

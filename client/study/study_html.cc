@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_replace.h"
+#include "client/html_text.h"
 #include "client/runs/run_flags.h"
 #include "client/study/study_report.h"
 #include "client/words.h"
@@ -19,17 +19,13 @@ constexpr absl::string_view kStudyStyle =
     "svg{max-width:100%;height:auto;font:13px system-ui,sans-serif}text{fill:currentColor}line{stroke:currentColor}"
     "circle{fill:#4a7ebb}.each{fill:none;stroke:#4a7ebb}.grid{stroke:#8886}.yes{font-weight:600}li{overflow-wrap:anywhere}";
 
-std::string EscapedText(absl::string_view text) {
-  return absl::StrReplaceAll(text, {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}, {"'", "&#39;"}});
-}
-
 std::string HtmlTable(const std::vector<std::vector<std::string>>& rows) {
   if (rows.size() < 2) return "";
   std::string html = "<div class=\"wide\"><table>\n";
   for (size_t r = 0; r < rows.size(); ++r) {
     const char* cell = r == 0 ? "th" : "td";
     html += rows[r].back() == "yes" ? "<tr class=\"yes\">" : "<tr>";
-    for (const std::string& text : rows[r]) absl::StrAppend(&html, "<", cell, ">", EscapedText(text), "</", cell, ">");
+    for (const std::string& text : rows[r]) absl::StrAppend(&html, "<", cell, ">", EscapedHtml(text), "</", cell, ">");
     html += "</tr>\n";
   }
   return html + "</table></div>\n";
@@ -38,7 +34,7 @@ std::string HtmlTable(const std::vector<std::vector<std::string>>& rows) {
 std::string HtmlList(const std::vector<std::string>& texts) {
   if (texts.empty()) return "";
   std::string html = "<ul>\n";
-  for (const std::string& text : texts) absl::StrAppend(&html, "<li>", EscapedText(text), "</li>\n");
+  for (const std::string& text : texts) absl::StrAppend(&html, "<li>", EscapedHtml(text), "</li>\n");
   return html + "</ul>\n";
 }
 
@@ -76,7 +72,7 @@ std::string MeansFigure(const StudyFile& study, const StudyFigures& figures, siz
   const int bottom = kTop + kRow * static_cast<int>(arms.size());
   const auto x = [&](double value) { return absl::StrFormat("%.1f", left + (kWidth - kRight - left) * scale.Place(value)); };
   std::string svg = absl::StrFormat("<svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\" aria-label=\"Means of %s by arm\">\n",
-                                    kWidth, bottom + kAxis, kWidth, EscapedText(study.metrics[metric]));
+                                    kWidth, bottom + kAxis, kWidth, EscapedHtml(study.metrics[metric]));
   const int ticks = static_cast<int>(std::lround((scale.high - scale.low) / scale.step));
   for (int i = 0; i <= ticks; ++i) {
     const double value = scale.low + i * scale.step;
@@ -88,7 +84,7 @@ std::string MeansFigure(const StudyFile& study, const StudyFigures& figures, siz
   for (size_t a = 0; a < arms.size(); ++a) {
     const ArmFigure& arm = *arms[a];
     const int y = kTop + kRow * static_cast<int>(a) + kRow / 2;
-    absl::StrAppendFormat(&svg, "<text x=\"0\" y=\"%d\">%s</text>", y + 5, EscapedText(study.arms[arm.arm].label));
+    absl::StrAppendFormat(&svg, "<text x=\"0\" y=\"%d\">%s</text>", y + 5, EscapedHtml(study.arms[arm.arm].label));
     for (const double value : arm.values) {
       absl::StrAppendFormat(&svg, "<circle class=\"each\" cx=\"%s\" cy=\"%d\" r=\"3\"/>", x(value), y);
     }
@@ -97,7 +93,7 @@ std::string MeansFigure(const StudyFile& study, const StudyFigures& figures, siz
                             x(arm.interval.high), y);
     }
     absl::StrAppendFormat(&svg, "<circle cx=\"%s\" cy=\"%d\" r=\"5\"><title>%s: %s</title></circle>\n", x(arm.mean), y,
-                          EscapedText(study.arms[arm.arm].label), MetricCell(arm.mean));
+                          EscapedHtml(study.arms[arm.arm].label), MetricCell(arm.mean));
   }
   return svg + "</svg>\n";
 }
@@ -118,7 +114,7 @@ std::string StudyHtml(const StudyFile& study, const StudyFigures& figures) {
     for (const PairFigure& pair : figures.pairs) {
       if (pair.metric == m) verdicts.push_back(absl::StrCat(pair.verdict, "."));
     }
-    absl::StrAppend(&html, "<h2>", EscapedText(study.metrics[m]),
+    absl::StrAppend(&html, "<h2>", EscapedHtml(study.metrics[m]),
                     "</h2>\n<p>Dots: means over seeds, with 95% intervals. Circles: "
                     "single seeds.</p>\n",
                     MeansFigure(study, figures, m), HtmlTable(StudyArmRows(study, figures, m)), "<h3>Comparisons</h3>\n",

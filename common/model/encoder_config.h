@@ -70,6 +70,7 @@ struct EncoderConfig {
   int64_t max_sequence_length = 512;  // tokens per text, with the special ones
   bool lower_case = true;             // tokenizer_config.json do_lower_case
   LoraConfig lora;                    // a job's, no folder's
+  std::vector<std::string> frozen;    // parts that a job does not train (common/model/parts.h); a job's, no folder's
   FolderPrompts prompts;
   std::string config_json;  // config.json as it came, for the export; empty: a preset
   std::vector<std::string> notes;  // human-readable: what was assumed, or read and not used

@@ -11,10 +11,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
+#include "common/model/parts.h"
 #include "common/retrieval/metric_name.h"
 #include "common/spec/job_source.h"
 #include "common/spec/number_ranges.h"
 #include "common/spec/profiles.h"
+#include "common/spec/stages.h"
 #include "common/status.h"
 #include "common/version.h"
 
@@ -52,7 +54,14 @@ absl::Status CheckEnumerations(absl::string_view path, const google::protobuf::M
   message.GetReflection()->ListFields(message, &fields);
   for (const FieldDescriptor* field : fields) {
     const std::string name = absl::StrCat(path, path.empty() ? "" : ".", field->name());
-    if (field->is_repeated()) continue;  // lists of words
+    if (field->is_repeated()) {
+      if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) continue;  // lists of words
+      for (int i = 0; i < message.GetReflection()->FieldSize(message, field); ++i) {
+        RETURN_IF_ERROR(
+            CheckEnumerations(absl::StrCat(name, "[", i, "]"), message.GetReflection()->GetRepeatedMessage(message, field, i)));
+      }
+      continue;
+    }
     if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       RETURN_IF_ERROR(CheckEnumerations(name, message.GetReflection()->GetMessage(message, field)));
     } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_ENUM) {
@@ -85,6 +94,9 @@ absl::Status CheckModel(const muster::v1::ModelSpec& model) {
     RETURN_IF_ERROR(CheckReference("model.from", model.from()));
   }
   if (!model.tokenizer().empty()) RETURN_IF_ERROR(CheckReference("model.tokenizer", model.tokenizer()));
+  for (const std::string& part : model.freeze()) {
+    if (const auto parsed = ParsePart(part); !parsed.ok()) return Wrong("model.freeze", parsed.status().message());
+  }
   return absl::OkStatus();
 }
 
@@ -143,12 +155,37 @@ absl::Status CheckExportAlone(const muster::v1::ModelSpec& model) {
       {"prompts.passage", model.prompts().has_passage()},
       {"include_prompt", model.has_include_prompt()},
       {"lora", model.has_lora()},
+      {"freeze", !model.freeze().empty()},
   };
   for (const auto& [field, set] : fields) {
     if (!set) continue;
     return Wrong(absl::StrCat("model.", field), "has no effect on a job that only exports a checkpoint. Leave it out.");
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckMining(const JobSpec& spec) {
+  const muster::v1::MineSpec& mine = spec.mine();
+  if (!EvaluatesOnly(spec)) {
+    return Wrong("mine", "a job that trains mines nothing. Set duration.steps: 0, and train with the result in another job.");
+  }
+  if (spec.has_evaluate() || spec.has_report()) {
+    return Wrong(spec.has_evaluate() ? "evaluate" : "report", "a job that mines measures nothing. Leave it out, and use muster eval.");
+  }
+  if (!spec.data().train().empty()) {
+    return Wrong("data.train", "has no effect on a job that mines. Name the dataset as mine.dataset.");
+  }
+  RETURN_IF_ERROR(CheckReference("mine.dataset", mine.dataset()));
+  RETURN_IF_ERROR(CheckReference("mine.split", mine.split()));
+  RETURN_IF_ERROR(CheckReference("mine.out", mine.out()));
+  if (mine.ranks().last() < mine.ranks().first()) {
+    return Wrong("mine.ranks.last", absl::StrCat("is ", mine.ranks().last(), ". It must be at least mine.ranks.first, ",
+                                                 mine.ranks().first(), "."));
+  }
+  const uint32_t ranks = mine.ranks().last() - mine.ranks().first() + 1;
+  if (mine.per_query() <= ranks) return absl::OkStatus();
+  return Wrong("mine.per_query", absl::StrCat("is ", mine.per_query(), ", and mine.ranks are only ", ranks,
+                                              ". Lower it, or widen the ranks."));
 }
 
 bool IsNewMetric(const std::string& text) {
@@ -158,6 +195,7 @@ bool IsNewMetric(const std::string& text) {
 }
 
 absl::Status CheckEvaluation(const JobSpec& spec) {
+  if (spec.has_mine()) return CheckMining(spec);
   if (spec.has_evaluate() && EvaluatesOnly(spec)) {
     return Wrong("evaluate", "a job that trains nothing evaluates by report. Move dataset and split there.");
   }
@@ -202,7 +240,8 @@ absl::Status CheckResources(const JobSpec& spec) {
 // Whether the job has a setting of training that ranks below kTrainingAidsProtocol would leave out.
 bool NeedsTrainingAids(const JobSpec& spec) {
   const muster::v1::LossSpec& loss = spec.loss();
-  return loss.objective() == muster::v1::OBJECTIVE_MEAN1LH || loss.has_false_negatives() || loss.has_distill();
+  return loss.objective() == muster::v1::OBJECTIVE_MEAN1LH || loss.has_false_negatives() || loss.has_distill() ||
+         !spec.stages().empty() || spec.optimizer().has_learning_rates() || spec.optimizer().has_layer_decay();
 }
 
 }  // namespace
@@ -222,6 +261,14 @@ void FillDeviceDefaults(JobSpec& spec) {
   MUSTER_DEFAULT(batch, keep_activations, uint64_t{gpu ? 8u : 4u} << 30);
 }
 
+void FillMiningDefaults(muster::v1::MineSpec& mine) {
+  SetIfEmpty(*mine.mutable_split(), "train");
+  MUSTER_DEFAULT(*mine.mutable_ranks(), first, 1);
+  MUSTER_DEFAULT(*mine.mutable_ranks(), last, std::max(100u, mine.ranks().first()));
+  MUSTER_DEFAULT(mine, per_query, 4);
+  MUSTER_DEFAULT(mine, relative_margin, 0.95);
+}
+
 }  // namespace
 
 void FillEnumerations(JobSpec& spec) {
@@ -236,6 +283,7 @@ void FillEnumerations(JobSpec& spec) {
   if (data.positives().choose() == CHOOSE_UNSPECIFIED) data.mutable_positives()->set_choose(CHOOSE_RANDOM);
   if (data.negatives().choose() == CHOOSE_UNSPECIFIED) data.mutable_negatives()->set_choose(CHOOSE_RANDOM);
   if (spec.resources().device() == DEVICE_UNSPECIFIED) spec.mutable_resources()->set_device(DEVICE_AUTO);
+  if (spec.has_mine() && spec.mine().sampling() == SAMPLING_UNSPECIFIED) spec.mutable_mine()->set_sampling(SAMPLING_TOP);
 }
 
 void FillDefaults(JobSpec& spec) {
@@ -278,6 +326,8 @@ void FillDefaults(JobSpec& spec) {
   MUSTER_DEFAULT(optimizer, beta1, 0.9);
   MUSTER_DEFAULT(optimizer, beta2, 0.999);
   MUSTER_DEFAULT(optimizer, epsilon, 1e-8);
+  if (optimizer.layer_decay() == 1) optimizer.clear_layer_decay();
+  FillStages(spec);
 
   if (spec.has_evaluate()) {
     auto& evaluate = *spec.mutable_evaluate();
@@ -291,6 +341,8 @@ void FillDefaults(JobSpec& spec) {
     MUSTER_DEFAULT(*spec.mutable_report(), allow_selection_split, false);
     if (!spec.report().ignore_identical_ids()) spec.mutable_report()->clear_ignore_identical_ids();
   }
+
+  if (spec.has_mine()) FillMiningDefaults(*spec.mutable_mine());
 
   auto& resources = *spec.mutable_resources();
   auto& slots = *resources.mutable_slots();
@@ -317,9 +369,10 @@ absl::Status ValidateJobSpec(const JobSpec& spec) {
   RETURN_IF_ERROR(CheckReference("name", spec.name()));
   RETURN_IF_ERROR(CheckProfile(spec));
   RETURN_IF_ERROR(CheckModel(spec.model()));
-  if (spec.duration().length_case() == muster::v1::DurationSpec::LENGTH_NOT_SET) {
+  if (spec.duration().length_case() == muster::v1::DurationSpec::LENGTH_NOT_SET && spec.stages().empty()) {
     return Wrong("duration", "is missing. Give duration.epochs or duration.steps.");
   }
+  RETURN_IF_ERROR(CheckStages(spec));
   RETURN_IF_ERROR(CheckLoss(spec.loss()));
   RETURN_IF_ERROR(CheckData(spec));
   RETURN_IF_ERROR(CheckBatch(spec));
@@ -342,8 +395,18 @@ absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embeddin
                             " would not be trained. Add ", embedding_size, "."));
 }
 
+namespace {
+
+// Of a checkpoint that is the model, or of one on which it is built.
+bool AnyIsFrozen(const muster::v1::ModelCheckpoint& checkpoint) {
+  return !checkpoint.model().freeze().empty() || (checkpoint.has_base() && AnyIsFrozen(checkpoint.base()));
+}
+
+}  // namespace
+
 uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
-  if (NeedsTrainingAids(spec)) return kTrainingAidsProtocol;
+  const bool frozen = !spec.model().freeze().empty() || AnyIsFrozen(resolved.model_checkpoint());
+  if (spec.has_mine() || frozen || NeedsTrainingAids(spec)) return kTrainingAidsProtocol;
   if (spec.has_evaluate() && IsNewMetric(spec.evaluate().metric())) return kMetricsProtocol;
   return resolved.has_model_checkpoint() ? kModelCheckpointProtocol : 0;
 }
@@ -352,6 +415,8 @@ bool EvaluatesOnly(const JobSpec& spec) {
   return spec.duration().length_case() == muster::v1::DurationSpec::kSteps && spec.duration().steps() == 0;
 }
 
-bool ExportsOnly(const JobSpec& spec) { return EvaluatesOnly(spec) && !spec.has_report(); }
+bool MinesOnly(const JobSpec& spec) { return EvaluatesOnly(spec) && spec.has_mine(); }
+
+bool ExportsOnly(const JobSpec& spec) { return EvaluatesOnly(spec) && !spec.has_report() && !spec.has_mine(); }
 
 }  // namespace muster

@@ -30,7 +30,9 @@ uint32_t NeededProtocol(const muster::v1::JobSpec& spec, const muster::v1::Resol
 
 // A job that trains nothing: duration.steps is 0.
 bool EvaluatesOnly(const muster::v1::JobSpec& spec);
-// A job that neither trains nor evaluates: it stores a checkpoint of another job as a model.
+// A job that mines hard negatives: it has `mine`.
+bool MinesOnly(const muster::v1::JobSpec& spec);
+// A job that neither trains, evaluates nor mines: it stores a checkpoint of another job as a model.
 bool ExportsOnly(const muster::v1::JobSpec& spec);
 
 }  // namespace muster

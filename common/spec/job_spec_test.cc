@@ -153,6 +153,7 @@ INSTANTIATE_TEST_SUITE_P(
         Broken{"model.hidden_dropout", [](JobSpec& s) { s.mutable_model()->set_hidden_dropout(1); }},
         Broken{"model.attention_dropout", [](JobSpec& s) { s.mutable_model()->set_attention_dropout(-0.1f); }},
         Broken{"model.max_length.query", [](JobSpec& s) { s.mutable_model()->mutable_max_length()->set_query(2); }},
+        Broken{"model.freeze", [](JobSpec& s) { s.mutable_model()->add_freeze("layers.5-2"); }},
         Broken{"data.train", [](JobSpec& s) { s.mutable_data()->clear_train(); }},
         Broken{"data.negatives.choose",
                [](JobSpec& s) { s.mutable_data()->mutable_negatives()->set_choose(muster::v1::CHOOSE_TOP_GRADED); }},
@@ -190,6 +191,8 @@ INSTANTIATE_TEST_SUITE_P(
         Broken{"batch.micro_batch_tokens", [](JobSpec& s) { s.mutable_batch()->set_micro_batch_tokens(255); }},
         Broken{"optimizer.learning_rate", [](JobSpec& s) { s.mutable_optimizer()->set_learning_rate(-1); }},
         Broken{"optimizer.learning_rate", [](JobSpec& s) { s.mutable_optimizer()->set_learning_rate(0.0 / 0.0); }},
+        Broken{"optimizer.layer_decay", [](JobSpec& s) { s.mutable_optimizer()->set_layer_decay(1.1); }},
+        Broken{"optimizer.learning_rates.head", [](JobSpec& s) { s.mutable_optimizer()->mutable_learning_rates()->set_head(-1); }},
         Broken{"optimizer.beta1", [](JobSpec& s) { s.mutable_optimizer()->set_beta1(1); }},
         Broken{"duration", [](JobSpec& s) { s.clear_duration(); }},
         Broken{"duration.epochs", [](JobSpec& s) { s.mutable_duration()->set_epochs(0); }},
@@ -248,6 +251,66 @@ TEST(ValidateJobSpec, TakesAJobThatOnlyExportsACheckpoint) {
   EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
 }
 
+JobSpec Mining() {
+  JobSpec spec = Good();
+  spec.mutable_data()->clear_train();
+  spec.mutable_duration()->set_steps(0);
+  spec.mutable_mine()->set_dataset("scifact");
+  spec.mutable_mine()->set_out("scifact-mined");
+  return spec;
+}
+
+TEST(FillDefaults, OfMining) {
+  JobSpec spec = Mining();
+  FillDefaults(spec);
+  EXPECT_EQ(spec.mine().split(), "train");
+  EXPECT_EQ(spec.mine().ranks().first(), 1);
+  EXPECT_EQ(spec.mine().ranks().last(), 100);
+  EXPECT_EQ(spec.mine().per_query(), 4);
+  EXPECT_FALSE(spec.mine().has_absolute_margin());
+  EXPECT_EQ(spec.mine().relative_margin(), 0.95);
+  EXPECT_EQ(spec.mine().sampling(), muster::v1::SAMPLING_TOP);
+  EXPECT_TRUE(MinesOnly(spec));
+  EXPECT_FALSE(ExportsOnly(spec));
+  EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
+  spec = Mining();
+  spec.mutable_mine()->mutable_ranks()->set_first(500);
+  FillDefaults(spec);
+  EXPECT_EQ(spec.mine().ranks().last(), 500);
+  JobSpec training = Good();
+  FillDefaults(training);
+  EXPECT_FALSE(training.has_mine()) << "older ranks could not read it";
+}
+
+TEST(ValidateJobSpec, RefusesWhatMiningDoesNotDo) {
+  const auto refused = [](const std::function<void(JobSpec&)>& change) {
+    JobSpec spec = Mining();
+    change(spec);
+    FillDefaults(spec);
+    return std::string(ValidateJobSpec(spec).message());
+  };
+  EXPECT_THAT(refused([](JobSpec& spec) {
+                spec.mutable_duration()->set_steps(10);
+                spec.mutable_data()->set_train("scifact");
+              }),
+              StartsWith("mine: a job that trains mines nothing."));
+  EXPECT_THAT(refused([](JobSpec& spec) { spec.mutable_report()->set_dataset("scifact"); }), StartsWith("report: a job that mines"));
+  EXPECT_THAT(refused([](JobSpec& spec) { spec.mutable_evaluate()->set_dataset("scifact"); }), StartsWith("evaluate: a job that mines"));
+  EXPECT_THAT(refused([](JobSpec& spec) { spec.mutable_data()->set_train("scifact"); }), StartsWith("data.train: has no effect"));
+  EXPECT_THAT(refused([](JobSpec& spec) { spec.mutable_mine()->clear_out(); }), StartsWith("mine.out: \"\" is not a valid name"));
+  EXPECT_EQ(refused([](JobSpec& spec) {
+              spec.mutable_mine()->mutable_ranks()->set_first(10);
+              spec.mutable_mine()->mutable_ranks()->set_last(9);
+            }),
+            "mine.ranks.last: is 9. It must be at least mine.ranks.first, 10.");
+  EXPECT_EQ(refused([](JobSpec& spec) {
+              spec.mutable_mine()->mutable_ranks()->set_first(10);
+              spec.mutable_mine()->mutable_ranks()->set_last(12);
+            }),
+            "mine.per_query: is 4, and mine.ranks are only 3. Lower it, or widen the ranks.");
+  EXPECT_THAT(refused([](JobSpec& spec) { spec.mutable_mine()->set_relative_margin(1.5); }), StartsWith("mine.relative_margin: is 1.5."));
+}
+
 TEST(ValidateJobSpec, RefusesNumbersOutsideTheEnumeration) {
   JobSpec spec = Good();
   FillDefaults(spec);
@@ -296,6 +359,22 @@ TEST(NeededProtocol, AnOldAgentIsNotAskedToMakeAModelOfACheckpoint) {
   EXPECT_EQ(NeededProtocol(Good(), resolved), kModelCheckpointProtocol);
 }
 
+TEST(NeededProtocol, AnOldAgentIsNotAskedForRatesOrFreezingByPart) {
+  const auto needed = [](const std::function<void(JobSpec&)>& change) {
+    JobSpec spec = Good();
+    change(spec);
+    FillDefaults(spec);
+    return NeededProtocol(spec, {});
+  };
+  EXPECT_EQ(needed([](JobSpec& s) { s.mutable_model()->add_freeze("embeddings"); }), kTrainingAidsProtocol);
+  EXPECT_EQ(needed([](JobSpec& s) { s.mutable_optimizer()->mutable_learning_rates()->set_layers(0); }), kTrainingAidsProtocol);
+  EXPECT_EQ(needed([](JobSpec& s) { s.mutable_optimizer()->set_layer_decay(0.9); }), kTrainingAidsProtocol);
+  EXPECT_EQ(needed([](JobSpec& s) { s.mutable_optimizer()->set_layer_decay(1); }), 0) << "no decay";
+  muster::v1::ResolvedJob resolved;
+  resolved.mutable_model_checkpoint()->mutable_base()->mutable_model()->add_freeze("head");
+  EXPECT_EQ(NeededProtocol(Good(), resolved), kTrainingAidsProtocol) << "of the job whose checkpoint is the model";
+}
+
 TEST(NeededProtocol, AnOldAgentIsNotAskedForALossThatItDoesNotKnow) {
   const auto needed = [](const std::function<void(muster::v1::LossSpec&)>& change) {
     JobSpec spec = Good();
@@ -307,6 +386,10 @@ TEST(NeededProtocol, AnOldAgentIsNotAskedForALossThatItDoesNotKnow) {
   EXPECT_EQ(needed([](auto& loss) { loss.set_objective(muster::v1::OBJECTIVE_MEAN1LH); }), kTrainingAidsProtocol);
   EXPECT_EQ(needed([](auto& loss) { loss.mutable_false_negatives()->set_margin(0.1f); }), kTrainingAidsProtocol);
   EXPECT_EQ(needed([](auto& loss) { loss.mutable_distill(); }), kTrainingAidsProtocol);
+}
+
+TEST(NeededProtocol, AnOldAgentIsNotAskedToMine) {
+  EXPECT_EQ(NeededProtocol(Mining(), {}), kTrainingAidsProtocol);
 }
 
 TEST(NeededProtocol, AnOldAgentIsNotAskedForAMetricThatItDoesNotKnow) {

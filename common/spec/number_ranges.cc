@@ -56,10 +56,23 @@ constexpr auto kRanges = std::to_array<NumberRange>({
     {.field = "optimizer.beta2", .low = 0, .high = 0.999999},
     // In single precision 1e-46 is 0, so a gradient of 0 would be divided by 0.
     {.field = "optimizer.epsilon", .low = 1e-15, .high = 1},
+    {.field = "optimizer.learning_rates.embeddings", .low = 0, .high = 1},
+    {.field = "optimizer.learning_rates.layers", .low = 0, .high = 1},
+    {.field = "optimizer.learning_rates.head", .low = 0, .high = 1},
+    {.field = "optimizer.layer_decay", .low = 0.01, .high = 1, .note = "(1: none)"},
     {.field = "duration.epochs", .low = 1, .high = 1e6},
     {.field = "duration.steps", .low = 0, .high = kMany},
+    {.field = "stages.epochs", .low = 1, .high = 1e6},
+    {.field = "stages.steps", .low = 1, .high = kMany},
+    {.field = "stages.learning_rate", .low = 0, .high = 1},
+    {.field = "stages.warmup", .low = 0, .high = 1, .note = "(a share of the stage's steps)"},
     {.field = "evaluate.every_steps", .low = 1, .high = kMany},
     {.field = "evaluate.early_stop.patience", .low = 1, .high = kMany, .note = "(or remove early_stop)"},
+    {.field = "mine.ranks.first", .low = 1, .high = 10000},
+    {.field = "mine.ranks.last", .low = 1, .high = 10000},
+    {.field = "mine.per_query", .low = 1, .high = 4096},
+    {.field = "mine.absolute_margin", .low = -1e6, .high = 1e6},
+    {.field = "mine.relative_margin", .low = 0.01, .high = 1, .or_zero = true, .note = "(0: no such limit)"},
     {.field = "resources.slots.min", .low = 1, .high = 4096},
     {.field = "resources.slots.max", .low = 1, .high = 4096},
     {.field = "resources.priority",
@@ -107,8 +120,9 @@ std::vector<double> NumbersOf(const Message& message, const FieldDescriptor& fie
   return numbers;
 }
 
-absl::Status CheckNumber(const std::string& path, double value, bool single_precision) {
-  const auto range = std::ranges::find(kRanges, std::string_view(path), &NumberRange::field);
+// `field`: the path without the indices of lists.
+absl::Status CheckNumber(const std::string& path, const std::string& field, double value, bool single_precision) {
+  const auto range = std::ranges::find(kRanges, std::string_view(field), &NumberRange::field);
   if (range == kRanges.end()) return absl::InternalError(absl::StrCat(path, ": has no range in number_ranges.cc"));
   // A float is compared with the ends as floats: 0.99f is a little more than 0.99.
   const double low = single_precision ? static_cast<float>(range->low) : range->low;
@@ -118,17 +132,30 @@ absl::Status CheckNumber(const std::string& path, double value, bool single_prec
       absl::StrCat(path, ": is ", NumberText(value), ". It must be ", AllowedText(*range), "."));
 }
 
-absl::Status CheckMessage(const std::string& path, const Message& message) {
+std::string Below(const std::string& path, const std::string& name) {
+  return absl::StrCat(path, path.empty() ? "" : ".", name);
+}
+
+// `path` is that of `parent` with the indices of lists.
+absl::Status CheckMessage(const std::string& path, const std::string& parent, const Message& message) {
   for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
     const FieldDescriptor& field = *message.GetDescriptor()->field(i);
     if (field.has_presence() && !message.GetReflection()->HasField(message, &field)) continue;
-    const std::string name = absl::StrCat(path, path.empty() ? "" : ".", field.name());
+    const std::string name = Below(path, field.name()), without_indices = Below(parent, field.name());
+    const auto& reflection = *message.GetReflection();
+    if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && field.is_repeated()) {
+      for (int item = 0; item < reflection.FieldSize(message, &field); ++item) {
+        RETURN_IF_ERROR(CheckMessage(absl::StrCat(name, "[", item, "]"), without_indices,
+                                     reflection.GetRepeatedMessage(message, &field, item)));
+      }
+      continue;
+    }
     if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
-      RETURN_IF_ERROR(CheckMessage(name, message.GetReflection()->GetMessage(message, &field)));
+      RETURN_IF_ERROR(CheckMessage(name, without_indices, reflection.GetMessage(message, &field)));
       continue;
     }
     for (const double value : NumbersOf(message, field)) {
-      RETURN_IF_ERROR(CheckNumber(name, value, field.cpp_type() == FieldDescriptor::CPPTYPE_FLOAT));
+      RETURN_IF_ERROR(CheckNumber(name, without_indices, value, field.cpp_type() == FieldDescriptor::CPPTYPE_FLOAT));
     }
   }
   return absl::OkStatus();
@@ -144,6 +171,6 @@ std::string AllowedText(const NumberRange& range) {
                       range.note.empty() ? "" : " ", ToAbsl(range.note));
 }
 
-absl::Status CheckNumbers(const muster::v1::JobSpec& spec) { return CheckMessage("", spec); }
+absl::Status CheckNumbers(const muster::v1::JobSpec& spec) { return CheckMessage("", "", spec); }
 
 }  // namespace muster

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "common/spec/job_spec.h"
 
@@ -74,7 +75,13 @@ JobSpec With(const std::string& path, double value) {
   Message* message = &spec;
   const std::vector<std::string> names = absl::StrSplit(path, '.');
   for (size_t i = 0; i + 1 < names.size(); ++i) {
-    message = message->GetReflection()->MutableMessage(message, message->GetDescriptor()->FindFieldByName(names[i]));
+    const FieldDescriptor& field = *message->GetDescriptor()->FindFieldByName(names[i]);
+    if (field.is_repeated()) {  // a list: its second item
+      message->GetReflection()->AddMessage(message, &field);
+      message = message->GetReflection()->AddMessage(message, &field);
+    } else {
+      message = message->GetReflection()->MutableMessage(message, &field);
+    }
   }
   const FieldDescriptor& field = *message->GetDescriptor()->FindFieldByName(names.back());
   const auto& reflection = *message->GetReflection();
@@ -131,7 +138,8 @@ TEST(NumberRanges, TheirEndsAreTakenAndWhatLiesBeyondIsRefusedByName) {
       if (!Holds(field, value)) continue;
       const absl::Status status = CheckNumbers(With(name, value));
       EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << name << " " << value;
-      EXPECT_THAT(std::string(status.message()), StartsWith(name + ": is "));
+      EXPECT_THAT(std::string(status.message()),
+                  StartsWith(absl::StrReplaceAll(name, {{"stages.", "stages[1]."}}) + ": is "));
       EXPECT_THAT(std::string(status.message()), HasSubstr(AllowedText(range)));
     }
   }

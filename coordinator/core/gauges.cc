@@ -62,6 +62,7 @@ void AddStep(const std::string& id, const Progress& progress, Samples& out) {
   const auto add = [&](const char* family, double value) { out.push_back({family, {id}, value}); };
   add("muster_job_step", static_cast<double>(progress.step()));
   add("muster_job_epoch", progress.epoch());
+  add("muster_job_stage", progress.stage());
   add("muster_job_loss", progress.loss());
   add("muster_job_learning_rate", progress.learning_rate());
   add("muster_job_gradient_norm", progress.gradient_norm());

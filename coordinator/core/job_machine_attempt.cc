@@ -130,9 +130,10 @@ absl::Status Machine::On(const RankStarted& event) {
   record().clear_start_failures();
   MoveTo(JobPhase::JOB_PHASE_TRAINING,
          {muster::v1::REASON_CODE_RUNNING,
-          absl::StrCat(ExportsOnly(job().spec())      ? "exporting on "
-                       : EvaluatesAlone(record()) ? "evaluating on "
-                                                  : "training on ", Count(running.ranks_size(), "slot"),
+          absl::StrCat(MinesOnly(job().spec())        ? "mining on "
+                       : ExportsOnly(job().spec())    ? "exporting on "
+                       : EvaluatesAlone(record())     ? "evaluating on "
+                                                      : "training on ", Count(running.ranks_size(), "slot"),
                        " of ", absl::StrJoin(workers, ", "), from > 0 ? absl::StrCat(", from step ", from) : "",
                        DamageNote(record()), AheadNote(record()))});
   return absl::OkStatus();
@@ -173,7 +174,10 @@ absl::Status Machine::On(const RankExited& event) {
   }
   EndAttempt({muster::v1::REASON_CODE_SUCCEEDED, "succeeded"}, AttemptEnd::kSucceeded);
   for (std::string& manifest : DropCheckpoints(job())) result_.garbage.push_back(std::move(manifest));
-  std::string reason = !exports ? "evaluated" : EvaluatesAlone(record()) ? "exported" : "trained and exported";
+  std::string reason = MinesOnly(job().spec())  ? "mined"
+                       : !exports                 ? "evaluated"
+                       : EvaluatesAlone(record()) ? "exported"
+                                                  : "trained and exported";
   if (!record().stopped_early().empty()) absl::StrAppend(&reason, "; ", record().stopped_early());
   // All ranks of a successful run send the same note, such as one about steps without a negative.
   if (!event.message().empty()) absl::StrAppend(&reason, "; ", event.message());

@@ -69,6 +69,22 @@ TEST(Advance, TrainsOnlyWhenEveryRankStarted) {
   EXPECT_EQ(record.job().reason(), "training on 2 slots of w1");
 }
 
+TEST(Advance, AJobThatMinesSaysSoAndNeedsNoExport) {
+  JobRecord record = Queued();
+  record.mutable_job()->mutable_spec()->mutable_duration()->set_steps(0);
+  record.mutable_job()->mutable_spec()->mutable_mine()->set_out("mined");
+  record = After(After(record, OnOneWorker(2)), WorkerPrepared{"w1", "i"});
+  record = After(After(record, Started(0)), Started(1));
+  EXPECT_EQ(record.job().reason(), "mining on 2 slots of w1");
+  muster::internal::v1::RankExited exited = Exited(0, muster::internal::v1::EXIT_CAUSE_SUCCESS);
+  exited.set_message("8 negatives for 4 queries, in dataset mined");
+  record = After(record, exited);
+  exited.set_rank(1);
+  record = After(record, exited);
+  EXPECT_EQ(record.job().phase(), JobPhase::JOB_PHASE_SUCCEEDED);
+  EXPECT_EQ(record.job().reason(), "mined; 8 negatives for 4 queries, in dataset mined");
+}
+
 TEST(Advance, KnowsAnEventThatItHasSeen) {
   const JobRecord record = Training(2);
   const absl::StatusOr<Transition> transition = Advance(record, Started(1), kNow);

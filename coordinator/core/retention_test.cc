@@ -111,6 +111,7 @@ TEST(Retention, RootsThatAreReadInPartsAreAllRoots) {
     job.mutable_resolved()->set_tokenizer(std::string("vocabulary of ") + id);
     job.mutable_resolved()->set_train_dataset("data");
     job.mutable_resolved()->set_report_dataset(std::string("report of ") + id);
+    job.mutable_resolved()->set_mine_dataset(std::string("mined by ") + id);
     *job.add_checkpoints() = Checkpoint(20, std::string("checkpoint of ") + id);
     if (record.job().id() == "j3") {  // needs only what it made
       job.set_phase(muster::v1::JOB_PHASE_SUCCEEDED);
@@ -128,7 +129,7 @@ TEST(Retention, RootsThatAreReadInPartsAreAllRoots) {
     EXPECT_THAT(roots.manifests,
                 UnorderedElementsAre("model of j1", "model of j2", "checkpoint of j1", "checkpoint of j2", "export"));
     EXPECT_THAT(roots.blobs, UnorderedElementsAre("vocabulary of j1", "vocabulary of j2"));
-    EXPECT_THAT(roots.datasets, UnorderedElementsAre("data", "report of j1", "report of j2"));
+    EXPECT_THAT(roots.datasets, UnorderedElementsAre("data", "report of j1", "report of j2", "mined by j1", "mined by j2"));
   }
 }
 

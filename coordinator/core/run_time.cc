@@ -42,6 +42,7 @@ std::optional<Pace> PaceOf(const StoredJob& job, const Soft& soft) {
 
 // An upper bound for the time of a job's remaining evaluations, based on those of `like`. Nothing: unknown.
 std::optional<double> EvaluationSeconds(const StoredJob& job, uint64_t steps_left, const StoredJob& like) {
+  if (job.spec().has_mine()) return std::nullopt;  // not measured
   double evaluations = 0;
   if (!job.spec().report().dataset().empty()) evaluations += 2;
   if (!job.spec().evaluate().dataset().empty()) {

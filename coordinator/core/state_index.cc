@@ -83,7 +83,7 @@ void ChangeReferences(bool add, const JobRecord& record, StateIndex& index) {
   ChangeReference(add, !ended, resolved.tokenizer(), index.vocabularies);
   if (ended) return;
   for (const std::string* dataset :
-       {&resolved.train_dataset(), &resolved.evaluate_dataset(), &resolved.report_dataset()}) {
+       {&resolved.train_dataset(), &resolved.evaluate_dataset(), &resolved.report_dataset(), &resolved.mine_dataset()}) {
     ChangeCount(add, *dataset, index.datasets);
   }
 }

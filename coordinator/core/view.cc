@@ -112,6 +112,7 @@ muster::v1::StepMetrics StepMetricsOf(const muster::v1::Progress& progress, uint
   point.set_padding_share(progress.padding_share());
   point.set_product_share(progress.product_share());
   point.set_peak_memory_bytes(progress.peak_memory_bytes());
+  point.set_stage(progress.stage());
   return point;
 }
 

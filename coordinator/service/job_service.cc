@@ -42,9 +42,10 @@ absl::StatusOr<Job> JobServiceImpl::View(const std::string& id) {
   return job;
 }
 
-absl::StatusOr<JobServiceImpl::Resolution> JobServiceImpl::Resolve(const muster::v1::JobSpec& given,
+absl::StatusOr<JobServiceImpl::Resolution> JobServiceImpl::Resolve(const std::string& owner, const muster::v1::JobSpec& given,
                                                                   const muster::v1::JobSpec& filled) {
   muster::internal::v1::ResolveRequest resolve;
+  resolve.set_owner(owner);
   *resolve.mutable_spec() = filled;
   // The data server's notes name data that was left out, perhaps by mistake.
   if (!given.data().negatives().has_per_query()) {
@@ -61,8 +62,15 @@ absl::StatusOr<JobServiceImpl::Resolution> JobServiceImpl::Resolve(const muster:
   }
   ASSIGN_OR_RETURN(Resolution resolution, options_.resolve(resolve));
   if (resolve.has_model_checkpoint() && !resolution.resolved.has_model_checkpoint()) {
-    return absl::UnimplementedError("model.from: the data server is of an older version, without checkpoints of other jobs. Upgrade it.");
+    return absl::UnimplementedError("model.from: the data server has an older version, without checkpoints of other jobs. Upgrade it.");
   }
+  if (resolution.resolved.stages_size() != filled.stages_size()) {
+    return absl::UnimplementedError("stages: the data server has an older version, which does not support stages. Upgrade it.");
+  }
+  if (filled.has_mine() && resolution.resolved.mine_dataset().empty()) {
+    return absl::UnimplementedError("mine: the data server has an older version, which does not support mining. Upgrade it.");
+  }
+  if (filled.has_mine()) resolution.resolved.set_mine_owner(owner);
   return resolution;
 }
 
@@ -76,7 +84,7 @@ absl::Status JobServiceImpl::DryRun(const std::string& owner, const muster::v1::
   }));
   FillDefaults(*job.mutable_spec());
   RETURN_IF_ERROR(ValidateJobSpec(job.spec()));
-  ASSIGN_OR_RETURN(Resolution resolution, Resolve(request.spec(), job.spec()));
+  ASSIGN_OR_RETURN(Resolution resolution, Resolve(owner, request.spec(), job.spec()));
   notes = std::move(resolution.notes);
   *job.mutable_resolved() = std::move(resolution.resolved);
   muster::internal::v1::PreviewRequest preview;
@@ -109,7 +117,7 @@ absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const
   }
   RETURN_IF_ERROR(ValidateJobSpec(submit.spec));
   RETURN_IF_ERROR(options_.backend->CheckRoom());
-  ASSIGN_OR_RETURN(Resolution resolution, Resolve(request.spec(), submit.spec));
+  ASSIGN_OR_RETURN(Resolution resolution, Resolve(owner, request.spec(), submit.spec));
   submit.resolved = std::move(resolution.resolved);
   notes = std::move(resolution.notes);
   ASSIGN_OR_RETURN(const std::string id, options_.backend->Call(std::move(submit)));

@@ -66,7 +66,8 @@ class JobServiceImpl final : public muster::v1::JobService::Service {
 
  private:
   absl::StatusOr<muster::v1::Job> View(const std::string& id);
-  absl::StatusOr<Resolution> Resolve(const muster::v1::JobSpec& given, const muster::v1::JobSpec& filled);
+  absl::StatusOr<Resolution> Resolve(const std::string& owner, const muster::v1::JobSpec& given,
+                                     const muster::v1::JobSpec& filled);
   // Everything that a submission does before it takes effect, and a preview.
   absl::Status DryRun(const std::string& owner, const muster::v1::SubmitJobRequest& request,
                       muster::v1::SubmitJobResponse& response, std::vector<std::string>& notes);

@@ -142,7 +142,8 @@ class Reasons(Case):
             self.assertEqual(job["attempts"][0].get("last_step"), job["progress"].get("step"))
         job = self.cluster.wait_for_phase(job_id, "JOB_PHASE_SUCCEEDED")
         self.assertRegex(job["reason"], r"^trained and exported; stopped early at step \d+ of 50: ndcg@10 was not better than "
-                                        r"0\.\d{4} \(step \d+\) in 2 evaluations$")
+                                        r"0\.\d{4} \(step (\d+)\) in 2 evaluations; "
+                                        r"the export has the weights of step \1, the best by ndcg@10 \(0\.\d{4}\)$")
         self.assertIn("stopped early at step", self.cluster.ok("watch", job_id).err)
         self.cluster.ok("export", job_id, self.cluster.folder / "early")
         self.assertRegex((self.cluster.folder / "early/README.md").read_text(), r"steps.* of 50: ndcg@10 was not better than at step")

@@ -59,6 +59,10 @@ class Train(TopicsCase):
         self.assertEqual([e["label"] for e in alone["evaluations"]], ["trained-topics"], "what was measured, which is not untrained")
         self.assertEqual(cluster.ok("eval", f"job:{job['id']}", "topics", "--output", "json").json()["evaluations"][0]["label"],
                          f"job:{job['id']}")
+        several = cluster.ok("eval", "trained-topics", "topics", "topics/train", "--output", "json").json()
+        self.assertEqual([("topics", "test"), ("topics", "train")], [(e["dataset"], e["split"]) for e in several["evaluations"]])
+        self.assertEqual(alone["metrics"], several["evaluations"][0]["metrics"], "as if it were measured alone")
+        self.assertAlmostEqual(several["means"]["mrr"], sum(e["metrics"]["mrr"] for e in several["evaluations"]) / 2)
 
         # The specification that `get` prints is a job file.
         for output in ("json", "yaml"):
@@ -117,7 +121,7 @@ class Train(TopicsCase):
         done = cluster.wait_for_phase(cluster.submit(job), "JOB_PHASE_SUCCEEDED")
         self.assertEqual(int(done["progress"]["step"]), 2 * 4)
 
-    def test_a_teachers_scores_train_beside_the_objective_and_alone(self):
+    def test_a_teachers_scores_train_with_and_without_the_objective(self):
         cluster = self.cluster
         path = cluster.folder / "taught.jsonl"
         with open(path, "w") as out:

@@ -79,6 +79,9 @@ absl::Status TrainRank(const Options& options, const muster::v1::JobSpec& spec,
   ASSIGN_OR_RETURN(const auto encoder, EncoderFromSpec(spec, options.model, options.vocabulary, device,
                                                        options.float64 ? at::kDouble : at::kFloat));
   RETURN_IF_ERROR(CheckMatryoshka(spec.loss(), static_cast<uint32_t>(encoder->config().EmbeddingSize())));
+  if (!spec.stages().empty()) {
+    return absl::InvalidArgumentError("stages: the batches of a file have none. Give duration and optimizer of one stage.");
+  }
   ASSIGN_OR_RETURN(const TrainerOptions trainer_options, TrainerOptionsFrom(spec, encoder->config(), shares.size()));
   Trainer trainer(*encoder, group, RealClock(), trainer_options);
   const bool traces = group.rank() == 0 && !options.profile.empty();

@@ -1,5 +1,6 @@
 """Job files and dicts become specifications by the rules of the command line."""
 import pathlib
+import re
 import tempfile
 import unittest
 
@@ -72,7 +73,7 @@ class JobFile(unittest.TestCase):
              'job:3: loss.objective: unknown value "lse_pair". Allowed: default, jointlh, jointlh_sum, rand1lh, summarglh, lsepair, mean1lh. '
              'Did you mean "lsepair"?'),
             ("name: a\nlos: {}\n", "job:2: los: unknown key. Allowed: name, model, data, loss, batch, optimizer, duration, evaluate, "
-             'report, resources, checkpoint, seed, precision, profile, trace_steps. Did you mean "loss"?'),
+             'report, resources, checkpoint, seed, precision, profile, trace_steps, stages. Did you mean "loss"?'),
             ("name: a\nname: b\n", "job:2: name: is given twice. Remove one."),
             ("duration:\n  epochs: 1\n  steps: 2\n", "job:3: duration.steps: excludes duration.epochs. Remove one of them."),
             ("loss: [1]\n", "job:1: loss: must have keys. Allowed: objective, temperature, matryoshka_dimensions, matryoshka_weights, "
@@ -92,6 +93,25 @@ class JobFile(unittest.TestCase):
             with self.subTest(text):
                 self.assertEqual(self.refused(text), expected)
         self.assertIn("is not valid YAML", self.refused("name: [a\nb: c\n"))
+
+    def test_gradient_accumulation_is_refused_with_what_to_use_instead(self):
+        for job in ("batch: {gradient_accumulation_steps: 4}\n", "accumulate: 4\n", {"optimizer": {"grad-accum-steps": 2}}):
+            with self.subTest(job):
+                self.assertIn("unknown key. There is no gradient accumulation: ", self.refused(job))
+        source = (pathlib.Path(__file__).resolve().parents[3] / "common/spec/foreign_keys.cc").read_text()
+        found = "".join(re.findall(r'"([^"\n]*)"', source[source.index("kAccumulation ="):source.index("// Without")]))
+        self.assertEqual(found, _job_file._ACCUMULATION, "the same words as the command line's")
+        keys = source[source.index("kAccumulationKeys ="):source.index("}  // namespace")]
+        self.assertEqual(set(re.findall(r'"([a-z]+)"', keys)), _job_file._ACCUMULATION_KEYS)
+
+    def test_stages_are_a_list_of_keys(self):
+        spec = _job_file.parse("stages:\n  - {sources: [llm], epochs: 3}\n  - {steps: 40}\n").spec
+        self.assertEqual([(list(stage.sources), stage.epochs, stage.steps) for stage in spec.stages], [(["llm"], 3, 0), ([], 0, 40)])
+        self.assertEqual(_job_file.parse({"stages": [{"steps": 1}]}).spec.stages[0].steps, 1)
+        self.assertEqual(self.refused("stages:\n  - {epochs: 3}\n  - {epoch: 3}\n"), "job:3: stages[1].epoch: unknown key. Allowed: "
+                         'sources, epochs, steps, learning_rate, warmup, schedule. Did you mean "epochs"?')
+        parsed = _job_file.parse("name: a\nstages:\n  - {epochs: 3}\n")
+        self.assertEqual(parsed.with_place("stages[0]: x: y"), "job:3: stages[0]: x: y")
 
     def test_errors_of_a_dict_name_the_field(self):
         self.assertEqual(self.refused({"loss": {"temprature": 1}}), "job: loss.temprature: unknown key. Allowed: objective, temperature, "

@@ -61,6 +61,7 @@ constexpr AccessRule kRules[] = {
     // With a ticket of the attempt (common/rpc/access/ticket.h).
     {"DataPlaneService/Stream", kWorkers, Effect::kWorks, kStreams, kDescription},
     {"DataPlaneService/StreamEvaluation", kWorkers, Effect::kWorks, kStreams, kDescription},
+    {"DataPlaneService/PublishMined", kWorkers, Effect::kChanges, kStreams, kDescription},
 
     {"ModelService/PushModel", kSubmitters, Effect::kChanges, kOnce, kDescription},
     {"ModelService/PullModel", kReaders, Effect::kReads, kOnce, kSmall},

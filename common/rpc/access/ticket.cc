@@ -53,7 +53,8 @@ Ticket TicketFor(const muster::internal::v1::Assignment& assignment, const std::
   ticket.set_world_size(assignment.world_size());
   for (const auto& rank : assignment.ranks()) ticket.add_ranks(rank.rank());
   const muster::v1::ResolvedJob& resolved = assignment.resolved();
-  std::set<std::string> datasets = {resolved.train_dataset(), resolved.evaluate_dataset(), resolved.report_dataset()};
+  std::set<std::string> datasets = {resolved.train_dataset(), resolved.evaluate_dataset(), resolved.report_dataset(),
+                                    resolved.mine_dataset()};
   std::set<std::string> manifests = {resolved.model_manifest(), resolved.tokenizer_manifest()};
   for (const auto& checkpoint : assignment.checkpoints()) manifests.insert(checkpoint.manifest());
   if (resolved.has_model_checkpoint()) {
@@ -67,6 +68,8 @@ Ticket TicketFor(const muster::internal::v1::Assignment& assignment, const std::
   for (const std::string& digest : datasets) ticket.add_datasets(digest);
   for (const std::string& digest : manifests) ticket.add_manifests(digest);
   if (!resolved.tokenizer().empty()) ticket.add_tokenizers(resolved.tokenizer());
+  ticket.set_mined_dataset(assignment.spec().mine().out());
+  ticket.set_mined_owner(resolved.mine_owner());
   ticket.mutable_issued()->set_seconds(absl::ToUnixSeconds(now));
   return ticket;
 }

@@ -64,6 +64,18 @@ TEST_F(TicketTest, SaysWhatTheAssignmentNeeds) {
   EXPECT_THAT(read->datasets(), ElementsAre("d1", "d2"));
   EXPECT_THAT(read->manifests(), ElementsAre("c1", "tm"));
   EXPECT_THAT(read->tokenizers(), ElementsAre("t"));
+  EXPECT_EQ(read->mined_dataset() + read->mined_owner(), "");
+}
+
+TEST_F(TicketTest, NamesTheDatasetThatAMiningJobMakesAndItsOwner) {
+  muster::internal::v1::Assignment assignment = Assignment();
+  assignment.mutable_resolved()->set_mine_dataset("d3");
+  assignment.mutable_resolved()->set_mine_owner("ada");
+  assignment.mutable_spec()->mutable_mine()->set_out("mined");
+  const Ticket ticket = TicketFor(assignment, "w1", now_);
+  EXPECT_THAT(ticket.datasets(), ElementsAre("d1", "d2", "d3"));
+  EXPECT_EQ(ticket.mined_dataset(), "mined");
+  EXPECT_EQ(ticket.mined_owner(), "ada");
 }
 
 TEST_F(TicketTest, OnlyACoordinatorOfTheAuthorityMaySign) {

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
+#include "coordinator/data/plan/mining_edges.h"
 #include "coordinator/data/plan/share_source.h"
 
 namespace muster {
@@ -20,6 +21,14 @@ constexpr uint32_t kMaxMicroBatchTokens = 4 << 20;  // 16 MiB of ids
 bool IsJudged(const Judgment& judgment) { return judgment.hard_negative == 0; }
 
 }  // namespace
+
+std::vector<uint32_t> EvaluatedQueries(const Dataset& dataset, uint32_t split) {
+  std::vector<uint32_t> queries;
+  for (uint32_t query = 0; query < dataset.queries(); ++query) {
+    if (std::ranges::any_of(dataset.judgments(split, query), IsJudged)) queries.push_back(query);
+  }
+  return queries;
+}
 
 absl::StatusOr<std::shared_ptr<const EvaluationSource>> EvaluationSource::Create(Options options) {
   if (options.split >= options.dataset->splits().size()) {
@@ -37,11 +46,8 @@ absl::StatusOr<std::shared_ptr<const EvaluationSource>> EvaluationSource::Create
 
 EvaluationSource::EvaluationSource(Options options, Sequences sequences)
     : options_(std::move(options)), sequences_(std::move(sequences)) {
-  const Dataset& dataset = *options_.dataset;
   const DocumentNumbering& numbering = *options_.numbering;
-  for (uint32_t query = 0; query < dataset.queries(); ++query) {
-    if (std::ranges::any_of(dataset.judgments(options_.split, query), IsJudged)) queries_.push_back(query);
-  }
+  queries_ = EvaluatedQueries(*options_.dataset, options_.split);
   std::vector<Sequence> all;
   all.reserve(queries_.size() + numbering.documents.size() - numbering.aliases.size());
   for (uint32_t i = 0; i < queries_.size(); ++i) all.push_back({i, sequences_.QueryLength(queries_[i])});
@@ -77,7 +83,7 @@ void EvaluationSource::AddJudgments(EvaluationHeader& header) const {
   }
 }
 
-// Each query whose id is a document's, with that document, in order of the queries; then the end mark.
+// Each query that has the id of a document, with that document, in order of the queries; then the end mark.
 void EvaluationSource::AddIdenticalIds(EvaluationHeader& header) const {
   const Dataset& dataset = *options_.dataset;
   const std::vector<uint32_t>& documents = options_.numbering->documents;
@@ -94,7 +100,7 @@ void EvaluationSource::AddIdenticalIds(EvaluationHeader& header) const {
   header.add_identical_id_documents(header.document_count());
 }
 
-EvaluationHeader EvaluationSource::HeaderFor(uint32_t rank, bool pair_identical_ids) const {
+EvaluationHeader EvaluationSource::CountsFor(uint32_t rank) const {
   const std::vector<uint32_t>& slots = loads_[rank].slots;
   EvaluationHeader header;
   header.set_query_count(static_cast<uint32_t>(queries_.size()));
@@ -102,6 +108,11 @@ EvaluationHeader EvaluationSource::HeaderFor(uint32_t rank, bool pair_identical_
   header.set_own_sequences(static_cast<uint32_t>(slots.size()));
   header.set_own_queries(
       static_cast<uint32_t>(std::ranges::count_if(slots, [&](uint32_t slot) { return slot < queries_.size(); })));
+  return header;
+}
+
+EvaluationHeader EvaluationSource::HeaderFor(uint32_t rank, bool pair_identical_ids) const {
+  EvaluationHeader header = CountsFor(rank);
   if (rank != 0) return header;
   AddJudgments(header);
   for (const auto& [number, target] : options_.numbering->aliases) {
@@ -112,12 +123,26 @@ EvaluationHeader EvaluationSource::HeaderFor(uint32_t rank, bool pair_identical_
   return header;
 }
 
+absl::Status EvaluationSource::CheckRank(uint32_t rank) const {
+  if (rank < options_.world_size) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("rank ", rank, " of a world of ", options_.world_size));
+}
+
 absl::Status EvaluationSource::Stream(uint32_t rank, bool pair_identical_ids, const Send& send, ShareForm form) const {
-  if (rank >= options_.world_size) {
-    return absl::InvalidArgumentError(absl::StrCat("rank ", rank, " of a world of ", options_.world_size));
-  }
+  RETURN_IF_ERROR(CheckRank(rank));
+  return SendPart(rank, HeaderFor(rank, pair_identical_ids), send, form);
+}
+
+absl::Status EvaluationSource::StreamMining(uint32_t rank, const Send& send, ShareForm form) const {
+  RETURN_IF_ERROR(CheckRank(rank));
+  EvaluationHeader header = CountsFor(rank);
+  *header.mutable_mining() = MakeMiningEdges(*options_.dataset, *options_.numbering, options_.split, queries_);
+  return SendPart(rank, std::move(header), send, form);
+}
+
+absl::Status EvaluationSource::SendPart(uint32_t rank, EvaluationHeader header, const Send& send, ShareForm form) const {
   StreamEvaluationResponse response;
-  *response.mutable_header() = HeaderFor(rank, pair_identical_ids);
+  *response.mutable_header() = std::move(header);
   if (response.ByteSizeLong() > kMaxShareBytes) {
     return absl::ResourceExhaustedError(
         absl::StrCat("evaluation: judgments, duplicate documents and equal ids take ", response.ByteSizeLong() >> 20,

@@ -18,6 +18,9 @@
 
 namespace muster {
 
+// The queries that an evaluation of the split has: those with a judgment that is neither a hard negative nor ignored.
+std::vector<uint32_t> EvaluatedQueries(const Dataset& dataset, uint32_t split);
+
 // An evaluation over all documents of the dataset, and the queries that have a judgment in the split. Keeps 4 bytes per
 // document besides the numbering. Thread-safe: immutable.
 class EvaluationSource {
@@ -37,10 +40,16 @@ class EvaluationSource {
   // Sends the header and then the micro-batches of the rank's part. `pair_identical_ids`: the header names the queries
   // whose id is a document's. Ends with the first error of `send`.
   absl::Status Stream(uint32_t rank, bool pair_identical_ids, const Send& send, ShareForm form = {}) const;
+  // The same for mining: the header has MiningEdges in place of judgments.
+  absl::Status StreamMining(uint32_t rank, const Send& send, ShareForm form = {}) const;
 
  private:
   EvaluationSource(Options options, Sequences sequences);
   muster::internal::v1::EvaluationHeader HeaderFor(uint32_t rank, bool pair_identical_ids) const;
+  muster::internal::v1::EvaluationHeader CountsFor(uint32_t rank) const;
+  absl::Status SendPart(uint32_t rank, muster::internal::v1::EvaluationHeader header, const Send& send,
+                        ShareForm form) const;
+  absl::Status CheckRank(uint32_t rank) const;
   void AddJudgments(muster::internal::v1::EvaluationHeader& header) const;
   void AddIdenticalIds(muster::internal::v1::EvaluationHeader& header) const;
 

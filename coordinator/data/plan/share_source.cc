@@ -10,6 +10,7 @@
 #include "common/sample_ledger.h"
 #include "common/status.h"
 #include "coordinator/data/plan/assign_sequences.h"
+#include "coordinator/data/plan/job_plan.h"
 #include "coordinator/data/plan/sequences.h"
 #include "coordinator/data/plan/step_plan.h"
 
@@ -35,9 +36,9 @@ size_t MemoryBytes(const AssignedStep& step) {
   return bytes;
 }
 
-AssignedStep PlanAndAssign(const PlanInputs& inputs, const Sequences& sequences, uint32_t micro_batch_tokens, uint64_t step,
+AssignedStep PlanAndAssign(const JobPlan& job, const Sequences& sequences, uint32_t micro_batch_tokens, uint64_t step,
                       uint32_t world_size) {
-  AssignedStep assigned{PlanStep(inputs, step), {}};
+  AssignedStep assigned{PlanStep(job, step), {}};
   std::vector<Sequence> all;
   all.reserve(assigned.plan.queries.size() + assigned.plan.passages.size());
   for (const uint32_t query : assigned.plan.queries) {
@@ -71,6 +72,7 @@ StepShare ShareOf(const AssignedStep& assigned, const Dataset& dataset, const Se
   StepShare share;
   share.set_step(plan.step);
   share.set_epoch(plan.epoch);
+  share.set_stage(plan.stage);
   share.set_epoch_end(plan.epoch_end);
   share.set_query_count(static_cast<uint32_t>(plan.queries.size()));
   share.set_passage_count(static_cast<uint32_t>(plan.passages.size()));
@@ -106,18 +108,22 @@ StepShare ShareOf(const AssignedStep& assigned, const Dataset& dataset, const Se
   return share;
 }
 
-absl::Status CheckTrainingData(const ShareSource::Options& options, uint64_t queries) {
-  const auto& resolved = options.resolved;
-  if (resolved.train_dataset() != options.train->digest() ||
+absl::Status CheckDigests(const ShareSource::Options& options) {
+  if (options.resolved.train_dataset() != options.train->digest() ||
       options.tokens->dataset_digest() != options.train->digest()) {
     return absl::InternalError("the token store or the dataset is not the one that the job resolved");
   }
+  return absl::OkStatus();
+}
+
+// Of one stage.
+absl::Status CheckTrainingData(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved, uint64_t queries) {
   if (queries == 0) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "data: no query of split \"", options.spec.data().split(),
+        "data: no query of split \"", spec.data().split(),
         "\" has a positive that may be selected. Check data.positives.sources and data.positives.min_grade."));
   }
-  const uint64_t steps = StepsPerEpoch(queries, options.spec.batch().queries());
+  const uint64_t steps = StepsPerEpoch(queries, spec.batch().queries());
   if (resolved.train_queries() != queries || resolved.steps_per_epoch() != steps) {
     return absl::FailedPreconditionError(
         absl::StrCat("the data gives ", queries, " queries and ", steps, " steps per epoch, the job was submitted with ",
@@ -131,23 +137,27 @@ absl::Status CheckTrainingData(const ShareSource::Options& options, uint64_t que
 // Constant except for the cache of plans.
 class ShareSource::State {
  public:
-  State(Options options, Sequences sequences, PlanInputs inputs)
-      : options_(std::move(options)), sequences_(std::move(sequences)), inputs_(std::move(inputs)) {
-    for (const uint32_t query : inputs_.queries) epoch_.Add(options_.train->query_digest(query));
+  State(Options options, Sequences sequences, JobPlan job)
+      : options_(std::move(options)), sequences_(std::move(sequences)), job_(std::move(job)) {
+    for (const PlanInputs& stage : job_.inputs) {
+      QuerySum& epoch = epochs_.emplace_back();
+      for (const uint32_t query : stage.queries) epoch.Add(options_.train->query_digest(query));
+    }
   }
 
   StepShare Share(uint64_t step, uint32_t rank, uint32_t world_size, ShareForm form) ABSL_LOCKS_EXCLUDED(mutex_) {
     const std::shared_ptr<Entry> entry = Find(step, world_size);
     std::call_once(entry->once, [&] {
       const absl::Duration start = options_.clock->Monotonic();
-      entry->assigned = PlanAndAssign(inputs_, sequences_, options_.spec.batch().micro_batch_tokens(), step, world_size);
+      entry->assigned = PlanAndAssign(job_, sequences_, options_.spec.batch().micro_batch_tokens(), step, world_size);
       if (options_.on_plan) options_.on_plan(options_.clock->Monotonic() - start);
       Account(*entry);
     });
     StepShare share = ShareOf(entry->assigned, *options_.train, sequences_, rank, form);
     if (share.epoch_end()) {
-      share.set_epoch_queries(epoch_.queries);
-      share.set_epoch_query_sum(epoch_.sum);
+      const QuerySum& epoch = epochs_[share.stage()];
+      share.set_epoch_queries(epoch.queries);
+      share.set_epoch_query_sum(epoch.sum);
     }
     return share;
   }
@@ -191,8 +201,9 @@ class ShareSource::State {
 
   const Options options_;
   const Sequences sequences_;
-  const PlanInputs inputs_;
-  QuerySum epoch_;  // the queries of an epoch, computed from the dataset itself so that a wrong plan is noticed
+  const JobPlan job_;
+  // By stage: the queries of an epoch, computed from the dataset itself so that a wrong plan is noticed.
+  std::vector<QuerySum> epochs_;
   absl::Mutex mutex_;
   std::list<std::shared_ptr<Entry>> recent_ ABSL_GUARDED_BY(mutex_);  // the last used first
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -207,12 +218,18 @@ absl::StatusOr<std::shared_ptr<ShareSource>> ShareSource::Create(Options options
   if (spec.batch().queries() == 0 || spec.batch().micro_batch_tokens() == 0) {
     return absl::InvalidArgumentError("batch.queries, batch.micro_batch_tokens: must be 1 or more");
   }
-  ASSIGN_OR_RETURN(PlanInputs inputs, MakePlanInputs(*options.train, spec));
-  RETURN_IF_ERROR(CheckTrainingData(options, inputs.queries.size()));
+  ASSIGN_OR_RETURN(JobPlan job, MakeJobPlan(*options.train, spec, options.resolved));
+  RETURN_IF_ERROR(CheckDigests(options));
+  for (size_t i = 0; i < job.stages.size(); ++i) {
+    RETURN_IF_ERROR(
+        CheckTrainingData(SpecOfStage(spec, i), ResolvedOfStage(options.resolved, i), job.inputs[i].queries.size()));
+  }
   ASSIGN_OR_RETURN(Sequences sequences, Sequences::Create(*options.tokens, spec.model(), options.resolved));
-  inputs.identity = absl::StrCat(options.train->content_digest(), " ", sequences.identity());
+  for (PlanInputs& stage : job.inputs) {
+    stage.identity = absl::StrCat(options.train->content_digest(), " ", sequences.identity());
+  }
   return std::shared_ptr<ShareSource>(
-      new ShareSource(std::make_unique<State>(std::move(options), std::move(sequences), std::move(inputs))));
+      new ShareSource(std::make_unique<State>(std::move(options), std::move(sequences), std::move(job))));
 }
 
 absl::StatusOr<StepShare> ShareSource::Share(uint64_t step, uint32_t rank, uint32_t world_size, ShareForm form) {

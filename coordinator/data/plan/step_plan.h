@@ -37,6 +37,7 @@ constexpr uint64_t StepsPerEpoch(uint64_t queries, uint64_t batch) { return (que
 // positives and then its negatives). Edges as CSR over the rows; a column without an edge to a row is its negative.
 struct StepPlan {
   uint64_t step = 0, epoch = 0;
+  uint32_t stage = 0;  // of the job; the digest is that of the plan as the stage's own
   bool epoch_end = false;
   std::vector<uint32_t> queries;   // row → query of the dataset
   std::vector<uint32_t> passages;  // column → passage of the dataset
@@ -47,7 +48,7 @@ struct StepPlan {
   // With rules.distill: the passages that the row's query brought and a teacher scored, positives first. A list of one says
   // nothing, and is empty. Without it all three are empty.
   std::vector<uint32_t> teacher_offsets, teacher_columns;
-  std::vector<float> teacher_scores;  // beside `teacher_columns`
+  std::vector<float> teacher_scores;  // one per element of `teacher_columns`
   double total_weight = 0;         // R
   uint64_t digest = 0;             // of all of the above
 

@@ -25,14 +25,14 @@ struct Tally {
 
 }  // namespace
 
-StepSample SampleSteps(const PlanInputs& inputs, uint64_t total_steps, size_t most_steps, size_t most_texts) {
+StepSample SampleSteps(const JobPlan& job, uint64_t total_steps, size_t most_steps, size_t most_texts) {
   StepSample sample;
   const uint64_t count = std::min<uint64_t>(total_steps, most_steps);
   for (uint64_t i = 0; i < count && sample.queries.size() + sample.passages.size() < most_texts; ++i) {
     // (total - 1) * i / (count - 1), in an order that does not overflow.
     const uint64_t last = total_steps - 1, parts = std::max<uint64_t>(1, count - 1);
     const uint64_t step = last / parts * i + last % parts * i / parts;
-    const StepPlan& plan = sample.plans.emplace_back(PlanStep(inputs, step));
+    const StepPlan& plan = sample.plans.emplace_back(PlanStep(job, step));
     sample.queries.insert(sample.queries.end(), plan.queries.begin(), plan.queries.end());
     sample.passages.insert(sample.passages.end(), plan.passages.begin(), plan.passages.end());
   }

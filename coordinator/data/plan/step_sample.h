@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "coordinator/data/dataset.h"
+#include "coordinator/data/plan/job_plan.h"
 #include "coordinator/data/plan/sequences.h"
 #include "coordinator/data/plan/step_plan.h"
 #include "muster/v1/job.pb.h"
@@ -19,7 +20,7 @@ struct StepSample {
 };
 // Samples the first step, the last one, and steps spread evenly between them: at most `most_steps`, and stops when they hold
 // `most_texts` sequences. `total_steps` is at least 1.
-StepSample SampleSteps(const PlanInputs& inputs, uint64_t total_steps, size_t most_steps, size_t most_texts);
+StepSample SampleSteps(const JobPlan& job, uint64_t total_steps, size_t most_steps, size_t most_texts);
 
 // The texts of a sample as a separate dataset, so that only they are tokenized: query i is sample.queries[i]. It
 // has no documents and no judgments. Keeps references to both arguments.

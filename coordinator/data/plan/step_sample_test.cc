@@ -29,7 +29,7 @@ TEST(StepSample, MeasuresWhatRanksWillRead) {
     spec.mutable_data()->mutable_negatives()->set_per_query(2);
     const PlanInputs inputs = *MakePlanInputs(*dataset, spec);
     const uint64_t steps = 2 * StepsPerEpoch(inputs.queries.size(), inputs.batch);
-    const StepSample sample = SampleSteps(inputs, steps, steps, 1 << 20);
+    const StepSample sample = SampleSteps(JobPlan(inputs), steps, steps, 1 << 20);
     const auto preview = Measure(*dataset, spec, sample);
     const auto source = *TestSource(dataset, spec);
     double sequences = 0, tokens = 0, largest = 0, rows = 0, positives = 0, ignored = 0, negatives = 0;
@@ -63,7 +63,7 @@ TEST(StepSample, CountsTextsThatTheJobsLengthsCut) {
   for (const uint32_t document : {fits, cut}) dataset.Judge(dataset.Query("w8 w9"), document);
   muster::v1::JobSpec spec = TestJob(2);
   spec.mutable_model()->mutable_max_length()->set_passage(5);  // [CLS], three words, [SEP]
-  const StepSample sample = SampleSteps(*MakePlanInputs(dataset, spec), 1, 16, 100);
+  const StepSample sample = SampleSteps(JobPlan(*MakePlanInputs(dataset, spec)), 1, 16, 100);
   EXPECT_DOUBLE_EQ(Measure(dataset, spec, sample).truncated_share(), 0.25);
   spec.mutable_model()->mutable_prompts()->set_query("w1 w2 w3 w4 w5 w6 w7 w8 w9 w10 w11 w12 w13 ");  // 16: one more
   EXPECT_DOUBLE_EQ(Measure(dataset, spec, sample).truncated_share(), 0.75);
@@ -74,7 +74,7 @@ TEST(StepSample, TakesTheFirstAndTheLastStepAndNoMoreThanAsked) {
   const PlanInputs inputs = *MakePlanInputs(*dataset, TestJob());
   const auto steps = [&](uint64_t total, size_t most, size_t texts) {
     std::vector<uint64_t> found;
-    for (const StepPlan& plan : SampleSteps(inputs, total, most, texts).plans) found.push_back(plan.step);
+    for (const StepPlan& plan : SampleSteps(JobPlan(inputs), total, most, texts).plans) found.push_back(plan.step);
     return found;
   };
   EXPECT_EQ(steps(1, 16, 1000), (std::vector<uint64_t>{0}));

@@ -71,6 +71,16 @@ absl::Status AssignmentGate::AdmitStream(const grpc::ServerContext& context, con
   return absl::OkStatus();
 }
 
+absl::Status AssignmentGate::AdmitMined(const grpc::ServerContext& context, const Principal& caller,
+                                        const muster::internal::v1::PublishMinedRequest& request) const {
+  RETURN_IF_ERROR(AdmitStream(context, caller, request.identity(), request.resolved(), request.resolved().mine_dataset()));
+  ASSIGN_OR_RETURN(const std::optional<Ticket> ticket, TicketOf(context, caller));
+  if (!ticket.has_value()) return absl::OkStatus();
+  const std::string& out = request.spec().mine().out();
+  if (ticket->mined_dataset() == out && ticket->mined_owner() == request.resolved().mine_owner()) return absl::OkStatus();
+  return NotAssigned(*ticket, absl::StrCat("making dataset ", out, " for ", request.resolved().mine_owner()));
+}
+
 absl::Status AssignmentGate::AdmitRead(const grpc::ServerContext& context, const Principal& caller,
                                        const std::string& digest, const BlobStore& blobs) const {
   ASSIGN_OR_RETURN(const std::optional<Ticket> ticket, TicketOf(context, caller));

@@ -8,6 +8,7 @@
 #include "common/rpc/metadata.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
+#include "coordinator/data/service/mining_call.h"
 #include "coordinator/data/service/preview.h"
 #include "coordinator/data/service/resolver.h"
 #include "coordinator/data/service/services.h"
@@ -84,6 +85,16 @@ class DataPlaneServiceImpl final : public internal::v1::DataPlaneService::Servic
           RETURN_IF_ERROR(data_.gate.AdmitStream(*call, admitted.principal, request->identity(), request->resolved(),
                                                  request->dataset()));
           return RunStreamEvaluation(data_, *call, *request, *writer);
+        });
+  }
+
+  grpc::Status PublishMined(grpc::ServerContext* call, const internal::v1::PublishMinedRequest* request,
+                            grpc::ServerWriter<internal::v1::PublishMinedResponse>* writer) override {
+    return data_.admission.Serve(
+        *call, "DataPlaneService/PublishMined", request, [&](AdmittedCall& admitted) -> absl::Status {
+          admitted.subject = absl::StrCat(request->identity().job_id(), " ", request->spec().mine().out());
+          RETURN_IF_ERROR(data_.gate.AdmitMined(*call, admitted.principal, *request));
+          return RunPublishMined(data_, *call, *request, *writer);
         });
   }
 

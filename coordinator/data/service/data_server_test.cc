@@ -107,6 +107,28 @@ TEST_F(ServerStream, ResolvesNamesAndSteps) {
   EXPECT_EQ(BlobClient(operator_).GetManifest(resolved->tokenizer_manifest()).value().files(0).path(), "vocab.txt");
 }
 
+TEST_F(ServerStream, ResolvesEachStageAndNamesTheOneThatCannotBe) {
+  spec_.clear_duration();
+  spec_.add_stages()->set_epochs(2);
+  spec_.add_stages()->set_steps(5);
+  const auto resolved = Resolve();
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_EQ(resolved->total_steps(), 11u);
+  EXPECT_EQ(resolved->train_queries(), 10u);
+  ASSERT_EQ(resolved->stages_size(), 2);
+  EXPECT_EQ(resolved->stages(0).steps(), 6u);
+  EXPECT_EQ(resolved->stages(1).steps(), 5u);
+  EXPECT_EQ(resolved->stages(1).steps_per_epoch(), 3u);
+  const Streamed streamed = Stream(Request(1));
+  EXPECT_TRUE(streamed.status.ok()) << streamed.status;
+  std::vector<uint32_t> stages;
+  for (const auto& share : streamed.shares) stages.push_back(share.stage());
+  EXPECT_EQ(stages, (std::vector<uint32_t>{0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1}));
+  spec_.mutable_stages(1)->add_sources("llm");
+  EXPECT_EQ(ResolveError(),
+            "stages[1]: data.positives.sources: dataset \"set\" has no judgments of source \"llm\". There are: human.");
+}
+
 TEST_F(ServerStream, NamesWhatCannotBeResolved) {
   const v1::JobSpec good = spec_;
   spec_.mutable_data()->set_train("sett");

@@ -86,12 +86,12 @@ absl::StatusOr<ScratchFolder> WithKeptSplits(const DataContext& data, const must
 absl::StatusOr<ScratchFolder> WithAdded(const DataContext& data, const ImportStart& start, const ScratchFolder& imported,
                                         ImportReport& report) {
   ASSIGN_OR_RETURN(const auto fresh, Dataset::Open(imported.path()));
-  RETURN_IF_ERROR(data.budget.CheckRoom(start.before->bytes() + report.dataset().bytes()));
+  RETURN_IF_ERROR(data.budget.CheckRoom(start.base_bytes + report.dataset().bytes()));
   ASSIGN_OR_RETURN(ScratchFolder merged, ScratchFolder::Make(data.stores.state->scratch(), "add"));
   ASSIGN_OR_RETURN(const auto writer, DatasetWriter::Create(merged.path()));
-  RETURN_IF_ERROR(AddDataset(*start.base, *fresh, *writer));
+  RETURN_IF_ERROR(AddDataset(*start.base, *fresh, *writer, start.progress));
   ASSIGN_OR_RETURN(DatasetFacts facts, writer->Finish());
-  SetContent(start.before->name(), std::move(facts), report);
+  SetContent(std::string(report.dataset().name()), std::move(facts), report);
   ASSIGN_OR_RETURN(const auto result, Dataset::Open(merged.path()));
   *report.mutable_added() = CountAdded(*start.base, *fresh, *result);
   return merged;
@@ -145,6 +145,7 @@ absl::StatusOr<ImportStart> BeginImport(const DataContext& data, const Principal
   auto base = data.stores.shelf->Open(before->digest());
   if (!base.ok()) return WithContext(base.status(), "add");
   start.base = *std::move(base);
+  start.base_bytes = before->bytes();
   return start;
 }
 

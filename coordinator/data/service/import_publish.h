@@ -1,6 +1,8 @@
 // The end of an import: what it wrote becomes the content of its name, or nothing changes.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -17,9 +19,11 @@ namespace muster {
 
 // The facts about an import that are known before its files arrive.
 struct ImportStart {
-  bool adds = false;                         // to `before`, which must be set
+  bool adds = false;                         // to `base`, which must be set
   std::optional<muster::v1::Dataset> before;  // the dataset that has the name; nothing if it is free
-  std::shared_ptr<const Dataset> base;        // the content of `before`, if the import adds to it
+  std::shared_ptr<const Dataset> base;        // what the import adds to; usually the content of `before`
+  uint64_t base_bytes = 0;                    // of `base`, on the disk
+  std::function<absl::Status(double)> progress;  // called while a dataset is copied; its error ends that; may be empty
   std::optional<ReportTokens> tokens;         // of the report, if they are asked for
 };
 

@@ -1,12 +1,15 @@
 #include "coordinator/data/service/preview.h"
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 
 #include "common/model/families/family.h"
+#include "common/model/parts.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "coordinator/data/blob/model_files.h"
+#include "coordinator/data/plan/job_plan.h"
 #include "coordinator/data/plan/step_sample.h"
 #include "coordinator/data/tokenize/token_store.h"
 
@@ -39,11 +42,12 @@ absl::StatusOr<uint64_t> MeasureSteps(DataStores& stores, const muster::internal
                                       TrainingPreview& preview) {
   const ResolvedJob& resolved = request.resolved();
   ASSIGN_OR_RETURN(const auto dataset, stores.shelf->Open(resolved.train_dataset()));
-  ASSIGN_OR_RETURN(const PlanInputs inputs, MakePlanInputs(*dataset, request.spec()));
-  if (inputs.queries.empty() || inputs.batch == 0 || resolved.total_steps() == 0) {
+  ASSIGN_OR_RETURN(const JobPlan job, MakeJobPlan(*dataset, request.spec(), resolved));
+  const auto has_steps = [](const PlanInputs& stage) { return !stage.queries.empty() && stage.batch > 0; };
+  if (resolved.total_steps() == 0 || !std::ranges::all_of(job.inputs, has_steps)) {
     return absl::InvalidArgumentError("preview: the job has no step");
   }
-  const StepSample sample = SampleSteps(inputs, resolved.total_steps(), kMostSteps, kMostTexts);
+  const StepSample sample = SampleSteps(job, resolved.total_steps(), kMostSteps, kMostTexts);
   const SampledTexts texts(*dataset, sample);
   ASSIGN_OR_RETURN(const auto files, ReadManifestBlob(*stores.blobs, resolved.tokenizer_manifest()));
   ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(*stores.blobs, files));
@@ -63,22 +67,26 @@ absl::StatusOr<uint64_t> MeasureSteps(DataStores& stores, const muster::internal
 absl::StatusOr<uint64_t> EstimateBytesPerRank(const EncoderConfig& config, const JobSpec& spec,
                                               uint32_t embedding_size, uint64_t sequences) {
   const bool adapted = spec.model().has_lora();
-  uint64_t parameters = 0, adapters = 0;
+  uint64_t parameters = 0, frozen = 0, adapters = 0;
+  EncoderConfig trained = config;
+  trained.frozen = {spec.model().freeze().begin(), spec.model().freeze().end()};
   for (const TensorShape& tensor : EncoderTensors(config)) {
     uint64_t numbers = 1;
     for (const int64_t size : tensor.shape) numbers *= static_cast<uint64_t>(size);
     parameters += numbers;
+    if (IsFrozen(trained, tensor.name)) frozen += numbers;
   }
   if (adapted) {
     const auto& names = spec.model().lora().targets();
     ASSIGN_OR_RETURN(const auto targets, LoraTargets(config, {names.begin(), names.end()}));
     for (const TensorShape& target : targets) {
+      if (IsFrozen(trained, target.name)) continue;
       adapters += spec.model().lora().rank() * static_cast<uint64_t>(target.shape[0] + target.shape[1]);
     }
   }
-  // float32: a weight, its gradient and two moments. With low-rank adaptation only the adapters have gradients and
-  // moments.
-  const uint64_t weights = adapted ? 4 * parameters + 16 * adapters : 16 * parameters;
+  // float32: a weight, its gradient and two moments. What is frozen has only weights, and with low-rank adaptation all but the
+  // adapters.
+  const uint64_t weights = adapted ? 4 * parameters + 16 * adapters : 16 * (parameters - frozen) + 4 * frozen;
   return weights + spec.batch().keep_activations() + kCopiesOfEmbeddings * 4 * sequences * embedding_size;
 }
 

@@ -32,6 +32,14 @@ TEST(MemoryEstimate, CountsWhatIsTrainedWithItsMomentsAndFixedWeightsOnce) {
   EXPECT_EQ(BytesOf(spec), 4 * weights + 16 * kLayers * 1024 * (kHidden + kHidden));
 }
 
+TEST(MemoryEstimate, CountsWhatIsFrozenOnce) {
+  muster::v1::JobSpec spec;
+  const uint64_t whole = BytesOf(spec);
+  spec.mutable_model()->add_freeze("embeddings");
+  const uint64_t embeddings = (30522 + 512 + 2 + 2) * kHidden;
+  EXPECT_EQ(BytesOf(spec), whole - 12 * embeddings);
+}
+
 TEST(MemoryEstimate, RefusesATargetThatTheModelDoesNotHave) {
   muster::v1::JobSpec spec;
   spec.mutable_model()->mutable_lora()->add_targets("q_proj");

@@ -9,9 +9,11 @@
 #include "common/digest.h"
 #include "common/model/families/family.h"
 #include "common/model/hf_config.h"
+#include "common/model/parts.h"
 #include "common/spec/job_source.h"
 #include "common/spec/job_spec.h"
 #include "common/spec/profiles.h"
+#include "common/spec/stages.h"
 #include "common/status.h"
 #include "common/view.h"
 #include "coordinator/data/blob/model_files.h"
@@ -19,6 +21,7 @@
 #include "coordinator/data/plan/share_source.h"
 #include "coordinator/data/plan/step_plan.h"
 #include "coordinator/data/plan/teacher_lists.h"
+#include "coordinator/data/service/ownership.h"
 #include "coordinator/data/store/judgment_table.h"
 #include "common/nearest_name.h"
 
@@ -66,6 +69,26 @@ absl::StatusOr<std::string> ResolveEvaluation(DataStores& stores, const std::str
   ASSIGN_OR_RETURN(const uint32_t index, SplitIndex(*dataset, name, split, field));
   if (HasPositive(*dataset, index)) return dataset->digest();
   return Wrong(field, absl::StrCat("no query of split \"", split, "\" has a positive. Choose another split."));
+}
+
+// The name of what mining makes is free, or it is that of the mined dataset and its owner asks. It is checked again when
+// the dataset is published.
+absl::Status CheckMinedName(DataStores& stores, const muster::v1::MineSpec& mine, const std::string& owner) {
+  const auto existing = stores.catalogue->GetDataset(mine.out());
+  if (absl::IsNotFound(existing.status())) return absl::OkStatus();
+  RETURN_IF_ERROR(existing.status());
+  if (mine.out() != mine.dataset()) {
+    return Wrong("mine.out", absl::StrCat("dataset \"", mine.out(), "\" exists: ", Describe(*existing),
+                                          ". Choose another name, or remove it with muster data rm ", mine.out(), "."));
+  }
+  if (owner.empty()) return absl::OkStatus();
+  return WithContext(CheckOwner({Role::kSubmitter, owner}, *existing), "mine.out");
+}
+
+absl::StatusOr<std::string> ResolveMining(DataStores& stores, const muster::v1::MineSpec& mine, const std::string& owner) {
+  ASSIGN_OR_RETURN(std::string digest, ResolveEvaluation(stores, mine.dataset(), mine.split(), "mine"));
+  RETURN_IF_ERROR(CheckMinedName(stores, mine, owner));
+  return digest;
 }
 
 // Without a negative every objective's loss is 0 and nothing is trained, except that the joint likelihoods even out the
@@ -148,10 +171,11 @@ absl::StatusOr<std::shared_ptr<const TrainingFacts>> FactsOf(DataStores& stores,
   return stores.facts.Get(key, walk, [] { return absl::OkStatus(); });
 }
 
-absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, const JobSpec& given, ResolvedJob& resolved,
-                             std::vector<std::string>& notes) {
+// Of a job without stages, or of the job that trains as one of the stages.
+absl::StatusOr<muster::v1::ResolvedStage> ResolveStage(DataStores& stores, std::shared_ptr<const Dataset> dataset,
+                                                       const JobSpec& spec, const JobSpec& given,
+                                                       std::vector<std::string>& notes) {
   const std::string& name = spec.data().train();
-  ASSIGN_OR_RETURN(const auto dataset, OpenByName(stores, name, "data.train"));
   ASSIGN_OR_RETURN(const uint32_t split, SplitIndex(*dataset, name, spec.data().split(), "data.split"));
   for (const std::string& source : spec.data().positives().sources()) {
     const auto& sources = dataset->sources();
@@ -162,13 +186,32 @@ absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, const JobS
   }
   ASSIGN_OR_RETURN(const auto facts, FactsOf(stores, dataset, split, spec, given));
   notes.insert(notes.end(), facts->notes.begin(), facts->notes.end());
-  const uint64_t queries = facts->queries;
-  const uint64_t batch = std::max<uint64_t>(1, spec.batch().queries());
+  muster::v1::ResolvedStage stage;
+  stage.set_train_queries(facts->queries);
+  stage.set_steps_per_epoch(StepsPerEpoch(facts->queries, std::max<uint64_t>(1, spec.batch().queries())));
+  stage.set_steps(spec.duration().has_steps() ? spec.duration().steps() : stage.steps_per_epoch() * spec.duration().epochs());
+  return stage;
+}
+
+absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, const JobSpec& given, ResolvedJob& resolved,
+                             std::vector<std::string>& notes) {
+  ASSIGN_OR_RETURN(const auto dataset, OpenByName(stores, spec.data().train(), "data.train"));
   resolved.set_train_dataset(dataset->digest());
-  resolved.set_train_queries(queries);
-  resolved.set_steps_per_epoch((queries + batch - 1) / batch);
-  resolved.set_total_steps(spec.duration().has_steps() ? spec.duration().steps()
-                                                       : resolved.steps_per_epoch() * spec.duration().epochs());
+  uint64_t steps = 0;
+  for (int i = 0; i < std::max(1, spec.stages_size()); ++i) {
+    const std::string context = spec.stages().empty() ? "" : absl::StrCat("stages[", i, "]");
+    std::vector<std::string> own_notes;
+    const auto stage = ResolveStage(stores, dataset, SpecOfStage(spec, i), given, own_notes);
+    if (!stage.ok()) return context.empty() ? stage.status() : WithContext(stage.status(), context);
+    for (const std::string& note : own_notes) notes.push_back(absl::StrCat(context, context.empty() ? "" : ": ", note));
+    if (i == 0) {
+      resolved.set_train_queries(stage->train_queries());
+      resolved.set_steps_per_epoch(stage->steps_per_epoch());
+    }
+    if (!context.empty()) *resolved.add_stages() = *stage;
+    steps += stage->steps();
+  }
+  resolved.set_total_steps(steps);
   return absl::OkStatus();
 }
 
@@ -243,6 +286,17 @@ absl::Status CheckLengths(const JobSpec& spec, const EncoderConfig& config) {
   return check("model.max_length.passage", lengths.passage());
 }
 
+// Parts that the specification freezes or gives rates of their own.
+absl::Status CheckParts(const JobSpec& spec, EncoderConfig config) {
+  const auto& model = spec.model();
+  config.frozen = {model.freeze().begin(), model.freeze().end()};
+  config.lora.rank = model.has_lora() ? model.lora().rank() : 0;
+  config.lora.targets = {model.lora().targets().begin(), model.lora().targets().end()};
+  RETURN_IF_ERROR(CheckFrozen(config));
+  if (!spec.optimizer().learning_rates().has_head() || HasHead(config)) return absl::OkStatus();
+  return Wrong("optimizer.learning_rates.head", "the model has nothing behind its layers. Leave it out.");
+}
+
 // The tokenizer's manifest is stored as a separate blob, because ranks read it when they write the export.
 absl::StatusOr<std::string> StoreManifest(DataStores& stores, const FileManifest& files) {
   ASSIGN_OR_RETURN(const NamedManifest manifest, CanonicalManifest(files));
@@ -307,6 +361,7 @@ absl::Status ResolveModel(DataStores& stores, const muster::internal::v1::Resolv
     const auto& targets = request.spec().model().lora().targets();
     RETURN_IF_ERROR(LoraTargets(*config, {targets.begin(), targets.end()}).status());
   }
+  RETURN_IF_ERROR(CheckParts(request.spec(), *config));
   if (!preset) {
     if (!ExportsOnly(request.spec())) NoteOtherLength(request.spec(), given, *config, notes);
     resolved.set_architecture(config->architecture);
@@ -336,6 +391,9 @@ absl::StatusOr<Resolution> ResolveJob(DataStores& stores, const muster::internal
     ASSIGN_OR_RETURN(const std::string digest,
                      ResolveEvaluation(stores, spec.report().dataset(), spec.report().split(), "report"));
     resolved.set_report_dataset(digest);
+  }
+  if (spec.has_mine()) {
+    ASSIGN_OR_RETURN(*resolved.mutable_mine_dataset(), ResolveMining(stores, spec.mine(), request.owner()));
   }
   // The coordinator stores the job right after this. Until it reports what the job needs, everything resolved counts as just
   // used.

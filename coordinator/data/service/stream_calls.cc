@@ -105,14 +105,15 @@ absl::Status RunStreamEvaluation(const DataContext& data, const grpc::ServerCont
   // rank knows whether to use the pairs.
   const bool pair_identical_ids =
       request.spec().evaluate().ignore_identical_ids() || request.spec().report().ignore_identical_ids();
-  return source->Stream(identity.rank(), pair_identical_ids,
-                        [&](const muster::internal::v1::StreamEvaluationResponse& response) {
-                          RETURN_IF_ERROR(gate.Check());
-                          if (!writer.Write(response)) return absl::CancelledError("the client has gone");
-                          data.metrics.stream_bytes.Increment(static_cast<double>(response.ByteSizeLong()));
-                          return absl::OkStatus();
-                        },
-                        FormForProtocol(identity.protocol()));
+  const auto send = [&](const muster::internal::v1::StreamEvaluationResponse& response) {
+    RETURN_IF_ERROR(gate.Check());
+    if (!writer.Write(response)) return absl::CancelledError("the client has gone");
+    data.metrics.stream_bytes.Increment(static_cast<double>(response.ByteSizeLong()));
+    return absl::OkStatus();
+  };
+  const ShareForm form = FormForProtocol(identity.protocol());
+  return request.mining() ? source->StreamMining(identity.rank(), send, form)
+                          : source->Stream(identity.rank(), pair_identical_ids, send, form);
 }
 
 }  // namespace muster

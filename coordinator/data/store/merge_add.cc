@@ -13,6 +13,8 @@
 namespace muster {
 namespace {
 
+constexpr uint32_t kPassagesBetweenReports = 10000;
+
 absl::Status AddConflict(std::string_view kind, std::string_view id) {
   return absl::InvalidArgumentError(absl::StrCat("add: ", ToAbsl(kind), " \"", ToAbsl(id),
                                                  "\" has another text in the dataset than in these files, so that one "
@@ -24,9 +26,12 @@ class Adder {
   Adder(const Dataset& old, const Dataset& fresh, DatasetWriter& out)
       : old_(old), fresh_(fresh), out_(out), documents_(out, AddConflict), queries_(out, AddConflict) {}
 
-  absl::Status AddOld() {
+  absl::Status AddOld(const std::function<absl::Status(double)>& progress) {
     // Passages in their own order, which may differ from that of the documents.
     for (uint32_t passage = 0; passage < old_.passages(); ++passage) {
+      if (progress && passage % kPassagesBetweenReports == 0) {
+        RETURN_IF_ERROR(progress(static_cast<double>(passage) / old_.passages()));
+      }
       RETURN_IF_ERROR(out_.AddPassage(old_.title(passage), old_.body(passage)).status());
     }
     for (uint32_t document = 0; document < old_.documents(); ++document) {
@@ -112,9 +117,10 @@ void CountRow(std::span<const Judgment> before, std::span<const Judgment> now, m
 
 }  // namespace
 
-absl::Status AddDataset(const Dataset& old, const Dataset& fresh, DatasetWriter& out) {
+absl::Status AddDataset(const Dataset& old, const Dataset& fresh, DatasetWriter& out,
+                        const std::function<absl::Status(double)>& progress) {
   Adder adder(old, fresh, out);
-  RETURN_IF_ERROR(adder.AddOld());
+  RETURN_IF_ERROR(adder.AddOld(progress));
   return adder.AddFresh();
 }
 

@@ -1,6 +1,8 @@
 // Adding the judgments of an import to a dataset, with the queries and documents that are new.
 #pragma once
 
+#include <functional>
+
 #include "absl/status/statusor.h"
 #include "coordinator/data/dataset.h"
 #include "coordinator/data/store/dataset_writer.h"
@@ -18,8 +20,10 @@ namespace muster {
 // - A judgment with the same query, document, source and sign as one of `old` in the split is that one, with the higher
 // grade of the two. A judgment of another source is kept in addition.
 //
-// Adding the files that a dataset was made of gives the same dataset.
-absl::Status AddDataset(const Dataset& old, const Dataset& fresh, DatasetWriter& out);
+// Adding the files that a dataset was made of gives the same dataset. `progress` gets the share of `old`'s texts that are
+// written, regularly; its error ends the addition.
+absl::Status AddDataset(const Dataset& old, const Dataset& fresh, DatasetWriter& out,
+                        const std::function<absl::Status(double)>& progress = {});
 
 // What `merged`, the result of AddDataset(`old`, `fresh`), contains in addition to `old`.
 muster::v1::AddedRecords CountAdded(const Dataset& old, const Dataset& fresh, const Dataset& merged);

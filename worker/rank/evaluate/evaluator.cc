@@ -1,11 +1,6 @@
 #include "worker/rank/evaluate/evaluator.h"
 
-#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/arange.h>
-#include <ATen/ops/empty_like.h>
-#include <ATen/ops/isfinite.h>
-#include <ATen/ops/sort.h>
 
 #include <algorithm>
 #include <charconv>
@@ -19,7 +14,7 @@
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "worker/rank/evaluate/encode_all.h"
-#include "worker/rank/evaluate/top_documents.h"
+#include "worker/rank/evaluate/exact_search.h"
 
 namespace muster {
 namespace {
@@ -27,38 +22,10 @@ namespace {
 using muster::internal::v1::EvaluationHeader;
 using muster::v1::Evaluation;
 
-// The result is the same on all ranks. NaN compares with nothing, and would give a random ranking.
-absl::Status CheckFinite(Group& group, const LocalEmbeddings& local, const EvaluationHeader& header) {
-  ASSIGN_OR_RETURN(const auto counts, group.AllGatherBytes(absl::StrCat(local.non_finite)));
-  ASSIGN_OR_RETURN(const auto totals, group.AllGatherBytes(absl::StrCat(header.own_sequences())));
-  ASSIGN_OR_RETURN(const auto texts, group.AllGatherBytes(local.first_non_finite));
-  int64_t count = 0, total = 0;
-  std::string first;
-  for (size_t r = 0; r < counts.size(); ++r) {
-    count += std::stoll(counts[r]);
-    total += std::stoll(totals[r]);
-    if (first.empty()) first = texts[r];
-  }
-  if (count == 0) return absl::OkStatus();
-  if (count == total) {
-    return absl::InvalidArgumentError(
-        "evaluation: no embedding is finite, so the model's weights are not. Evaluate another model.");
-  }
-  return absl::InvalidArgumentError(absl::StrCat("evaluation: the embedding of ", first, ", is not finite (", count,
-                                                 " of ", total, " are not). Look at its text, or at the model."));
-}
-
 // Reads back as the same bits.
 std::string ShortestNumber(double value) {
   char text[32];
   return std::string(text, std::to_chars(text, text + sizeof(text), value).ptr);
-}
-
-absl::StatusOr<std::vector<int64_t>> GatherCounts(Group& group, int64_t local) {
-  ASSIGN_OR_RETURN(const auto texts, group.AllGatherBytes(absl::StrCat(local)));
-  std::vector<int64_t> counts;
-  for (const std::string& text : texts) counts.push_back(std::stoll(text));
-  return counts;
 }
 
 // Judgments, aliases and equal ids, on rank 0.
@@ -160,18 +127,6 @@ class Judge {
   uint64_t queries_ = 0;
 };
 
-// All query embeddings on every rank, in order.
-absl::StatusOr<at::Tensor> GatherQueries(Group& group, const LocalEmbeddings& local, int64_t query_count) {
-  ASSIGN_OR_RETURN(const auto counts, GatherCounts(group, local.queries.size(0)));
-  ASSIGN_OR_RETURN(const at::Tensor rows, group.AllGatherRows(local.queries, counts));
-  ASSIGN_OR_RETURN(const at::Tensor numbers,
-                   group.AllGatherRows(local.query_numbers.to(local.queries.device()), counts));
-  if (rows.size(0) != query_count || !std::get<0>(at::sort(numbers)).equal(at::arange(query_count, numbers.options()))) {
-    return absl::InvalidArgumentError("evaluation: a query is encoded by no rank, or by several");
-  }
-  return at::empty_like(rows).index_copy_(0, numbers, rows);
-}
-
 }  // namespace
 
 absl::StatusOr<Evaluation> Evaluate(const Encoder& encoder, Group& group, EvaluationSource source,
@@ -183,40 +138,20 @@ absl::StatusOr<Evaluation> Evaluate(const Encoder& encoder, Group& group, Evalua
     ASSIGN_OR_RETURN(Judge made, Judge::Make(header, options));
     judge = std::make_unique<Judge>(std::move(made));
   }
-  ASSIGN_OR_RETURN(const LocalEmbeddings local, EncodeAll(encoder, source, options));
-  RETURN_IF_ERROR(CheckFinite(group, local, header));
-  ASSIGN_OR_RETURN(const at::Tensor queries, GatherQueries(group, local, header.query_count()));
-  const at::Tensor numbers = local.document_numbers.to(queries.device());
-  // One more document than a ranking keeps, because one may be left out of it.
+  ASSIGN_OR_RETURN(LocalEmbeddings local, EncodeAll(encoder, source, options));
+  ASSIGN_OR_RETURN(ExactSearch search, ExactSearch::Create(group, std::move(local), header, "evaluation"));
+  // One more document than a ranking keeps, if one may be left out of it.
   const int64_t found = options.kept + (options.ignore_identical_ids ? 1 : 0);
-  bool overflow = false;
-  for (int64_t first = 0; first < queries.size(0); first += options.queries_at_once) {
-    const int64_t count = std::min(options.queries_at_once, queries.size(0) - first);
-    const TopDocuments top =
-        FindTopDocuments(queries.narrow(0, first, count), local.documents, numbers, found);
-    overflow |= at::isfinite(top.scores).logical_or(top.numbers < 0).logical_not().any().item<bool>();
-    const std::vector<int64_t> counts(group.world_size(), count);
-    ASSIGN_OR_RETURN(const at::Tensor scores, group.AllGatherRows(top.scores, counts));
-    ASSIGN_OR_RETURN(const at::Tensor documents, group.AllGatherRows(top.numbers, counts));
+  for (int64_t first = 0; first < search.queries().size(0); first += options.queries_at_once) {
+    const int64_t count = std::min(options.queries_at_once, search.queries().size(0) - first);
+    ASSIGN_OR_RETURN(const TopDocuments best, search.Find(first, count, found));
     if (judge == nullptr) continue;
-    TopDocuments best = top;
-    for (int64_t r = 1; r < group.world_size(); ++r) {
-      best = MergeTopDocuments(best, {scores.narrow(0, r * count, count), documents.narrow(0, r * count, count)},
-                               found);
-    }
-    const at::Tensor host_scores = best.scores.to(at::kCPU, at::kFloat).contiguous();
-    const at::Tensor host_numbers = best.numbers.to(at::kCPU).contiguous();
     for (int64_t q = 0; q < count; ++q) {
-      judge->Add(first + q, host_scores.const_data_ptr<float>() + q * found,
-                 host_numbers.const_data_ptr<int64_t>() + q * found, found, options.kept);
+      judge->Add(first + q, best.scores.const_data_ptr<float>() + q * found,
+                 best.numbers.const_data_ptr<int64_t>() + q * found, found, options.kept);
     }
   }
-  ASSIGN_OR_RETURN(const auto overflows, group.AllGatherBytes(overflow ? "overflow" : ""));
-  for (const std::string& one : overflows) {
-    if (one.empty()) continue;
-    return absl::InvalidArgumentError(
-        "evaluation: a score is not finite: embeddings are too long to compare. Set model.normalize: true.");
-  }
+  RETURN_IF_ERROR(search.CheckScores());
   ASSIGN_OR_RETURN(const auto results, group.AllGatherBytes(judge ? judge->Result().SerializeAsString() : ""));
   Evaluation result;
   if (!result.ParseFromString(results[0])) return absl::InternalError("evaluation: rank 0's result cannot be read");

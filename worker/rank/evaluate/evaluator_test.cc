@@ -310,7 +310,7 @@ std::string ErrorOfEvaluation(const std::function<void(Encoder&)>& spoil, bool n
 TEST(Evaluate, WhatIsNotFiniteIsAnErrorAndGivesNoMetrics) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   EXPECT_EQ(ErrorOfEvaluation([](Encoder& encoder) { encoder.parameters()[0].value.fill_(kNan); }),
-            "evaluation: no embedding is finite, so the model's weights are not. Evaluate another model.");
+            "evaluation: no embedding is finite, so the model's weights are not. Use another model.");
   const uint32_t rare = Tokens(kQueries + 6)[0];
   EXPECT_THAT(ErrorOfEvaluation([&](Encoder& encoder) { encoder.parameters()[0].value[rare].fill_(kNan); }),
               testing::AllOf(testing::HasSubstr(", which begins token ids "), testing::HasSubstr(" of 24 are not)")));

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 
+#include "common/spec/stages.h"
 #include "muster/internal/v1/worker.pb.h"
 #include "muster/v1/job.pb.h"
 #include "worker/rank/train/checkpoint.h"
@@ -13,11 +15,12 @@ namespace muster {
 // How many evaluations a job has done after those of `step`.
 uint64_t EvaluationsDue(const muster::v1::JobSpec& spec, uint64_t step, uint64_t total_steps);
 
-// True once `patience` evaluations in a row were not better than the best one before them.
-bool StopsEarly(const muster::v1::JobSpec& spec, const TrainingCursor& cursor);
+// True once `patience` evaluations in a row, of the last stage, were not better than the best one before them. The stages
+// before it take all their steps: a recipe that ended in its first stage would be another one.
+bool StopsEarly(const muster::v1::JobSpec& spec, std::span<const Stage> stages, const TrainingCursor& cursor);
 
 // The report of a job that stopped early; empty if it took all its steps.
-std::optional<muster::internal::v1::StoppedEarly> EarlyStopOf(const muster::v1::JobSpec& spec,
-                                                              const TrainingCursor& cursor, uint64_t total_steps);
+std::optional<muster::internal::v1::StoppedEarly> EarlyStopOf(const muster::v1::JobSpec& spec, std::span<const Stage> stages,
+                                                              const TrainingCursor& cursor);
 
 }  // namespace muster

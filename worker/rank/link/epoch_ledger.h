@@ -5,15 +5,16 @@
 #include <optional>
 
 #include "common/sample_ledger.h"
+#include "common/spec/stages.h"
 #include "muster/internal/v1/data_plane.pb.h"
 #include "muster/internal/v1/worker.pb.h"
 
 namespace muster {
 
 // Notes that the step of `share` was applied. `applied`: the queries of all ranks that the update holds. Returns the
-// verdict on the epoch if the step ended one that the ledger saw from its beginning.
+// verdict on the epoch if the step ended one that the ledger saw from its beginning. `stage`: of the step.
 std::optional<muster::internal::v1::EpochClosed> ApplyToLedger(const muster::internal::v1::StepShare& share,
-                                                               const QuerySum& applied, uint64_t steps_per_epoch,
+                                                               const QuerySum& applied, const Stage& stage,
                                                                SampleLedger& ledger);
 
 }  // namespace muster

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "common/files.h"
 #include "common/query_values_file.h"
+#include "common/spec/stages.h"
 #include "common/status.h"
 
 namespace muster {
@@ -47,6 +48,7 @@ ModelCard CardFor(const muster::rank::v1::RankConfig& config, const std::optiona
                    {"learning rate", Number(spec.optimizer().learning_rate())},
                    {"steps", Steps(config.resolved().total_steps(), stopped)},
                    {"seed", absl::StrCat(spec.seed())}};
+  if (!spec.stages().empty()) card.settings.push_back({"stages", StagesText(spec)});
   if (spec.loss().has_false_negatives()) {
     card.settings.push_back({"margin of false negatives", Number(spec.loss().false_negatives().margin())});
   }

@@ -19,8 +19,9 @@ ProgressReporter::ProgressReporter(const muster::rank::v1::RankConfig& config, A
       agent_(agent),
       clock_(clock),
       board_(board),
-      steps_per_epoch_(static_cast<double>(std::max<uint64_t>(1, config.resolved().steps_per_epoch()))) {
+      stages_(StagesOf(config.resolved())) {
   progress_.set_total_steps(config.resolved().total_steps());
+  if (stages_.size() > 1) progress_.set_stages(static_cast<uint32_t>(stages_.size()));
 }
 
 void ProgressReporter::Activity(const std::string& activity, double done) {
@@ -38,7 +39,10 @@ void ProgressReporter::Step(const StepReport& report, uint64_t steps_done, doubl
   progress_.set_activity("training");
   progress_.set_step(steps_done);
   board_.SetStep(steps_done);
-  progress_.set_epoch(static_cast<double>(steps_done) / steps_per_epoch_);
+  const size_t stage = StageAt(stages_, report.step);
+  if (stages_.size() > 1) progress_.set_stage(static_cast<uint32_t>(stage + 1));
+  progress_.set_epoch(static_cast<double>(steps_done - stages_[stage].begin) /
+                      static_cast<double>(std::max<uint64_t>(1, stages_[stage].steps_per_epoch)));
   progress_.set_done(static_cast<double>(steps_done) / std::max<uint64_t>(1, progress_.total_steps()));
   progress_.set_loss(report.loss);
   progress_.set_learning_rate(report.learning_rate);

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "common/clock.h"
+#include "common/spec/stages.h"
 #include "muster/rank/v1/rank.pb.h"
 #include "worker/rank/collective/activity_board.h"
 #include "worker/rank/link/agent_pipe.h"
@@ -31,7 +33,7 @@ class ProgressReporter {
   AgentPipe& agent_;
   const Clock& clock_;
   ActivityBoard& board_;
-  const double steps_per_epoch_;
+  const std::vector<Stage> stages_;
   muster::v1::Progress progress_;
   double mean_step_seconds_ = 0;
   absl::Duration last_sent_ = -absl::InfiniteDuration();

@@ -30,6 +30,7 @@ absl::StatusOr<std::unique_ptr<RankParts>> RankParts::Make(const RankConfig& con
 RankParts::RankParts(const RankConfig& config, AgentPipe& agent, const Clock& clock, const std::atomic<StopRequest>& stop)
     : config(config),
       spec(config.spec()),
+      stages(StagesOf(config.resolved())),
       agent(agent),
       clock(clock),
       stop(stop),
@@ -78,6 +79,7 @@ absl::Status RankParts::Load() {
 
 absl::StatusOr<TrainerOptions> RankParts::OptionsOfTrainer() {
   ASSIGN_OR_RETURN(TrainerOptions options, TrainerOptionsFrom(spec, encoder->config(), TotalSteps()));
+  options.stages = TrainingStagesOf(spec, config.resolved());
   options.tokenizer = tokenizer;
   options.board = &board;
   options.streams = streams;

@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/rpc/blobs.h"
 #include "common/rpc/reachability.h"
+#include "common/spec/stages.h"
 #include "muster/rank/v1/rank.pb.h"
 #include "muster/v1/job.pb.h"
 #include "worker/rank/collective/activity_board.h"
@@ -39,6 +40,8 @@ struct RankParts {
                                                          const Clock& clock, const std::atomic<StopRequest>& stop);
 
   uint64_t TotalSteps() const { return config.resolved().total_steps(); }
+  // The stage that takes the step after `cursor`, or the last one.
+  const Stage& CurrentStage() const { return stages[StageAt(stages, cursor.step)]; }
 
   // Evaluates the model as it is now. `section` is the specification's evaluate or report. `query_values`: as in
   // EvaluatorOptions.
@@ -47,8 +50,10 @@ struct RankParts {
                                                   std::string* query_values = nullptr) {
     EvaluationTask task = EvaluationTask::Of(section, label, digest);
     task.query_values = query_values;
-    return RunEvaluation({config, *encoder, *group, tokenizer, channels.data, data_watch.get(), progress, agent, clock}, task,
-                         cursor.step);
+    return RunEvaluation(ContextOfEvaluation(), task, cursor.step);
+  }
+  EvaluationContext ContextOfEvaluation() {
+    return {config, *encoder, *group, tokenizer, channels.data, data_watch.get(), progress, agent, clock};
   }
 
   // The step log is informational: a disk without space for it does not stop training.
@@ -56,6 +61,7 @@ struct RankParts {
 
   const muster::rank::v1::RankConfig& config;
   const muster::v1::JobSpec& spec;
+  const std::vector<Stage> stages;  // never empty
   AgentPipe& agent;
   const Clock& clock;
   const std::atomic<StopRequest>& stop;

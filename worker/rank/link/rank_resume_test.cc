@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <sys/resource.h>
 
+#include <algorithm>
+
 #include "worker/rank/link/testing/rank_run_fixture.h"
 #include "worker/rank/train/checkpoint.h"
 #include "worker/rank/train/model_spec.h"
@@ -55,6 +57,33 @@ TEST_F(RunRankTest, AnAdaptedJobResumesFromItsAdaptersAndExportsWholeWeights) {
     ASSERT_EQ(exported[i].name, before.name);
     EXPECT_EQ(ParameterDigest({exported[i]}) == ParameterDigest({before}), !before.name.ends_with("query.weight"))
         << before.name;
+  }
+}
+
+TEST_F(RunRankTest, AJobWithFrozenPartsResumesAndItsCheckpointIsAWholeModel) {
+  config_.mutable_spec()->clear_evaluate();  // so that the export has the weights of the last step
+  config_.mutable_spec()->mutable_model()->add_freeze("embeddings");
+  config_.mutable_spec()->mutable_optimizer()->set_layer_decay(0.5);
+  const std::unique_ptr<Encoder> base = *EncoderFromSpec(config_.spec(), "", 50, at::kCPU);
+  const Ended whole = Run(config_, 2)[0];
+  ASSERT_EQ(whole.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << whole.result.message();
+  RankConfig exports = FromCheckpoint(config_, whole, 6);
+  exports.mutable_spec()->mutable_duration()->set_steps(0);
+  exports.mutable_spec()->mutable_model()->clear_freeze();
+  exports.mutable_resolved()->set_total_steps(0);
+  exports.mutable_spec()->clear_report();
+  const Ended stored = Run(exports, 1)[0];
+  EXPECT_EQ(ModelDigest(stored), ModelDigest(whole)) << stored.result.message();
+  const Ended again = Run(Next(whole), 2)[0];
+  EXPECT_EQ(again.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << again.result.message();
+  EXPECT_EQ(again.Manifest(), whole.Manifest());
+  ASSERT_TRUE(blobs_.GetFolder(*blobs_.GetManifest(whole.Manifest()), folder_ / "exported").ok());
+  const std::vector<Parameter> exported = *ReadSafetensors(folder_ / "exported" / "model.safetensors");
+  ASSERT_EQ(exported.size(), base->parameters().size() + base->fixed().size());
+  for (const Parameter& tensor : base->fixed()) {
+    const auto same = std::ranges::find(exported, tensor.name, &Parameter::name);
+    ASSERT_NE(same, exported.end()) << tensor.name;
+    EXPECT_EQ(ParameterDigest({*same}), ParameterDigest({tensor})) << tensor.name;
   }
 }
 

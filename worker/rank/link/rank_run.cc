@@ -9,6 +9,7 @@
 #include "worker/rank/link/early_stop.h"
 #include "worker/rank/link/exit_cause.h"
 #include "worker/rank/link/export_run.h"
+#include "worker/rank/link/mining_run.h"
 #include "worker/rank/link/rank_parts.h"
 #include "worker/rank/link/restore_newest.h"
 #include "worker/rank/link/training_loop.h"
@@ -41,7 +42,7 @@ absl::Status EvaluateBeforeTraining(RankParts& parts) {
 absl::Status Export(RankParts& parts, const std::optional<Evaluation>& trained, const std::string& query_values) {
   parts.progress.Activity("exporting");
   const std::optional<muster::internal::v1::StoppedEarly> stopped =
-      EarlyStopOf(parts.spec, parts.cursor, parts.TotalSteps());
+      EarlyStopOf(parts.spec, parts.stages, parts.cursor);
   ASSIGN_OR_RETURN(const std::string manifest,
                    ExportModel(parts.config, *parts.encoder, parts.tokenizer, parts.cursor.untrained, trained, stopped,
                                *parts.blobs));
@@ -74,6 +75,7 @@ absl::Status EvaluateAndExport(RankParts& parts) {
 absl::StatusOr<std::string> Train(RankParts& parts) {
   RETURN_IF_ERROR(RestoreNewest(parts));
   RETURN_IF_ERROR(ReportStart(parts));
+  if (MinesOnly(parts.spec)) return RunMining(parts.ContextOfEvaluation(), *parts.blobs);
   RETURN_IF_ERROR(EvaluateBeforeTraining(parts));
   if (ExportsOnly(parts.spec)) {
     RETURN_IF_ERROR(StoreModel(parts.config, parts.model_folder, *parts.blobs, parts.agent, *parts.group));

@@ -1,6 +1,7 @@
 // Runs one rank of one attempt, from its configuration to its result.
 //
 //   connect → join the group → load the model → restore the newest checkpoint that is not damaged → Started
+//     → a job that mines: mine, publish, end
 //     → from step 0: evaluate the untrained model on the report split
 //     → steps, with evaluations, early stop and checkpoints between them
 //     → the best parameters (or the last) → evaluate on the report split → export

@@ -4,6 +4,10 @@
 #include <gmock/gmock.h>
 
 #include <optional>
+#include <string>
+#include <vector>
+
+#include "common/status.h"
 
 #include "worker/rank/link/testing/rank_run_fixture.h"
 #include "worker/rank/train/checkpoint.h"
@@ -119,11 +123,57 @@ TEST_F(RunRankTest, ADataServerThatIsAwayEndsNothing) {
   }
 }
 
+RankConfig Mining(RankConfig config) {
+  muster::v1::JobSpec& spec = *config.mutable_spec();
+  spec.clear_evaluate();
+  spec.clear_report();
+  spec.mutable_duration()->set_steps(0);
+  spec.mutable_mine()->set_dataset("d");
+  spec.mutable_mine()->set_out("mined");
+  spec.mutable_mine()->set_per_query(3);
+  spec.mutable_mine()->set_relative_margin(0);
+  FillDefaults(spec);
+  config.mutable_resolved()->set_total_steps(0);
+  return config;
+}
+
+TEST_F(RunRankTest, MinesTheSameOnAnyNumberOfRanksAndAllRanksSaySo) {
+  for (const uint32_t world_size : {1, 2}) {
+    for (const Ended& ended : Run(Mining(config_), world_size)) {
+      EXPECT_EQ(ended.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << ended.result.message();
+      EXPECT_EQ(ended.result.message(), "18 negatives for 6 queries, in dataset mined") << "one query has no positive";
+      EXPECT_THAT(ended.Labels(), testing::IsEmpty());
+      EXPECT_EQ(ended.Manifest(), "");
+    }
+  }
+  const std::vector<std::string> published = cluster_.data.published();
+  ASSERT_EQ(published.size(), 2u);
+  EXPECT_EQ(published[0], published[1]);
+  muster::internal::v1::MinedNegatives mined;
+  ASSERT_TRUE(mined.ParseFromString(*blobs_.GetBytes(published[0])));
+  EXPECT_THAT(mined.counts(), testing::ElementsAre(3, 3, 0, 3, 3, 3, 3));
+}
+
+TEST_F(RunRankTest, APublicationThatFailsIsRepeatedOrPermanentByItsReason) {
+  int calls = 0;
+  cluster_.data.before_publish = [&] { return ++calls < 3 ? absl::UnavailableError("away") : absl::OkStatus(); };
+  EXPECT_EQ(Run(Mining(config_), 1)[0].result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS);
+  EXPECT_EQ(calls, 3);
+  cluster_.data.before_publish = [] { return WithReason(absl::AlreadyExistsError("the name is taken"), "DATASET_EXISTS"); };
+  const RankResult taken = Run(Mining(config_), 1)[0].result;
+  EXPECT_EQ(taken.cause(), muster::internal::v1::EXIT_CAUSE_PERMANENT);
+  EXPECT_EQ(taken.message(), "the name is taken");
+  cluster_.data.before_publish = [] { return absl::ResourceExhaustedError("no room"); };
+  EXPECT_EQ(Run(Mining(config_), 1)[0].result.cause(), muster::internal::v1::EXIT_CAUSE_ERROR) << "there may be room later";
+}
+
 TEST_F(RunRankTest, SaysWhenAndWhyItStoppedEarly) {
   config_.mutable_spec()->mutable_optimizer()->set_learning_rate(0);  // no evaluation is better than the first
   config_.mutable_spec()->mutable_evaluate()->mutable_early_stop()->set_patience(1);
   for (const Ended& ended : Run(config_, 2)) {
     EXPECT_EQ(ended.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << ended.result.message();
+    EXPECT_THAT(ended.result.message(),
+                testing::MatchesRegex("the export has the weights of step 2, the best by mrr@5 \\([01]\\..*\\)"));
     for (const RankMessage& message : ended.messages) {
       if (!message.has_exported()) continue;
       const muster::internal::v1::StoppedEarly& stopped = message.exported().stopped_early();
@@ -178,6 +228,7 @@ TEST_F(RunRankTest, AMissingGpuIsPermanentAndNamesTheRemedy) {
 }
 
 TEST_F(RunRankTest, StepsWithoutANegativeAreNamedAtTheEndByAllRanks) {
+  config_.mutable_spec()->clear_evaluate();
   for (const Ended& ended : Run(config_, 2)) EXPECT_EQ(ended.result.message(), "");
   cluster_.data.no_negative = true;
   for (const Ended& ended : Run(config_, 2)) {

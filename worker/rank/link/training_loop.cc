@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "common/status.h"
 #include "worker/rank/link/early_stop.h"
 #include "worker/rank/link/epoch_ledger.h"
@@ -34,7 +37,8 @@ absl::Status TrainingLoop::Run() {
   AdvisePrecision();
   StepTrace trace(parts_.config, total_steps - std::min(total_steps, cursor.step), !parts_.device.device.is_cpu(),
                   *parts_.blobs, parts_.agent);
-  while (cursor.step < total_steps && !StopsEarly(parts_.spec, cursor)) {
+  while (cursor.step < total_steps && !StopsEarly(parts_.spec, parts_.stages, cursor)) {
+    BeginStageIfDue();
     trace.BeforeStep();
     ASSIGN_OR_RETURN(const Taken taken, TakeStep(*batches));
     const StopRequest stop = taken.report.stop;
@@ -42,15 +46,24 @@ absl::Status TrainingLoop::Run() {
     RETURN_IF_ERROR(Record(taken));
     if (stop != StopRequest::kNone) return Stop(stop);
     RETURN_IF_ERROR(EvaluateIfDue(taken.last));
-    const bool ends = taken.last || StopsEarly(parts_.spec, cursor);
+    const bool ends = taken.last || StopsEarly(parts_.spec, parts_.stages, cursor);
     if (ends || cursor.step % parts_.spec.checkpoint().every_steps() == 0) RETURN_IF_ERROR(Checkpoint(/*must=*/ends));
   }
   return absl::OkStatus();
 }
 
 std::string TrainingLoop::Note() const {
-  if (steps_without_negative_ == 0) return "";
-  return absl::StrCat(steps_without_negative_, " of the last ", steps_taken_, " steps had no negative to learn from");
+  std::vector<std::string> notes;
+  const TrainingCursor& cursor = parts_.cursor;
+  if (cursor.best_metric.has_value()) {
+    notes.push_back(absl::StrFormat("the export has the weights of step %d, the best by %s (%.4f)", cursor.best_step,
+                                    parts_.spec.evaluate().metric(), *cursor.best_metric));
+  }
+  if (steps_without_negative_ > 0) {
+    notes.push_back(
+        absl::StrCat(steps_without_negative_, " of the last ", steps_taken_, " steps had no negative to learn from"));
+  }
+  return absl::StrJoin(notes, "; ");
 }
 
 std::unique_ptr<BatchSource> TrainingLoop::StartBatches() const {
@@ -75,6 +88,18 @@ absl::StatusOr<BatchSource::Step> TrainingLoop::NextStep(BatchSource& batches) {
     if (parts_.stop.load() != StopRequest::kNone) return absl::CancelledError("stopped while waiting for data");
     parts_.progress.Activity("waiting for the data server");
   }
+}
+
+// The trainer begins the stage's optimizer and schedule itself.
+void TrainingLoop::BeginStageIfDue() {
+  TrainingCursor& cursor = parts_.cursor;
+  const Stage& stage = parts_.CurrentStage();
+  if (parts_.stages.size() == 1 || cursor.step != stage.begin) return;
+  cursor.evaluations_without_better = 0;  // early_stop.patience counts those of one stage
+  if (parts_.config.rank() != 0) return;
+  const size_t index = StageAt(parts_.stages, cursor.step);
+  spdlog::info("stage {} of {} begins: {} steps, {} per epoch", index + 1, parts_.stages.size(), stage.end - stage.begin,
+               stage.steps_per_epoch);
 }
 
 // Waits for the next batch, trains with it, and advances the cursor.
@@ -124,7 +149,7 @@ void TrainingLoop::CountNegatives(const StepReport& report) {
 // user decides whether the model can still be used.
 absl::Status TrainingLoop::KeepLedger(const muster::internal::v1::StepShare& share, const StepReport& report) {
   const auto closed =
-      ApplyToLedger(share, report.applied, parts_.config.resolved().steps_per_epoch(), parts_.cursor.ledger);
+      ApplyToLedger(share, report.applied, parts_.stages[StageAt(parts_.stages, share.step())], parts_.cursor.ledger);
   if (!closed.has_value() || parts_.config.rank() != 0) return absl::OkStatus();
   if (closed->duplicated() + closed->missing() > 0) {
     spdlog::error("epoch {}: of {} queries at least {} were applied more than once and {} not at all", closed->epoch(),

@@ -34,6 +34,7 @@ class TrainingLoop {
   };
   std::unique_ptr<BatchSource> StartBatches() const;
   absl::StatusOr<BatchSource::Step> NextStep(BatchSource& batches);
+  void BeginStageIfDue();
   absl::StatusOr<Taken> TakeStep(BatchSource& batches);
   absl::Status Record(const Taken& taken);
   void CountNegatives(const StepReport& report);

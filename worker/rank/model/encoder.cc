@@ -9,6 +9,8 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "common/model/parts.h"
+#include "common/model/weights.h"
 #include "common/status.h"
 #include "worker/rank/model/blocks.h"
 #include "worker/rank/model/encoder_weights.h"
@@ -54,13 +56,13 @@ Encoder::Impl::Impl(EncoderConfig encoder_config, const EncoderOptions& encoder_
                     std::vector<Parameter> adapters)
     : config(std::move(encoder_config)), options(encoder_options) {
   options.device = tensors.front().value.device();  // with its index
-  if (adapters.empty()) {
-    parameters = std::move(tensors);
-  } else {
-    for (Parameter& tensor : tensors) tensor.value.set_requires_grad(false);
-    fixed = std::move(tensors);
-    parameters = std::move(adapters);
+  const bool adapted = !adapters.empty();
+  for (Parameter& tensor : tensors) {
+    const bool trained = !adapted && !IsFrozen(config, tensor.name);
+    if (!trained) tensor.value.set_requires_grad(false);
+    (trained ? parameters : fixed).push_back(std::move(tensor));
   }
+  if (adapted) parameters = std::move(adapters);
   const double scale = config.lora.rank > 0 ? config.lora.alpha / static_cast<double>(config.lora.rank) : 1;
   const Weights weights(fixed, parameters, scale);
   layers = MakeLayers(config, weights, options.bfloat16);
@@ -97,9 +99,11 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Random(EncoderConfig config, u
 
 absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Make(EncoderConfig config, const EncoderOptions& options,
                                                        std::vector<Parameter> tensors) {
+  RETURN_IF_ERROR(CheckFrozen(config));
   std::vector<Parameter> adapters;
   if (config.lora.rank > 0) {
     ASSIGN_OR_RETURN(adapters, LoraParameters(config, options.type, options.device));
+    std::erase_if(adapters, [&](const Parameter& adapter) { return IsFrozen(config, adapter.name); });
   }
   return std::unique_ptr<Encoder>(
       new Encoder(std::make_unique<Impl>(std::move(config), options, std::move(tensors), std::move(adapters))));
@@ -140,22 +144,25 @@ const std::vector<Parameter>& Encoder::fixed() const { return impl_->fixed; }
 std::unique_ptr<Encoder> Encoder::Merged() const {
   const at::NoGradGuard no_grad;
   EncoderConfig config = impl_->config;
-  absl::flat_hash_map<std::string, at::Tensor> adapters;
-  for (const Parameter& parameter : impl_->parameters) adapters[parameter.name] = parameter.value;
+  absl::flat_hash_map<std::string, at::Tensor> tensors;  // with adapters
+  for (const auto* list : {&impl_->fixed, &impl_->parameters}) {
+    for (const Parameter& parameter : *list) tensors[parameter.name] = parameter.value;
+  }
   std::vector<Parameter> merged;
-  for (const Parameter& tensor : config.lora.rank > 0 ? impl_->fixed : impl_->parameters) {
+  for (const TensorShape& tensor : ModelTensors(config)) {
     const std::string name = tensor.name.substr(0, tensor.name.rfind('.'));
-    at::Tensor value = tensor.value.detach().clone();
-    const auto down = adapters.find(name + kLoraDown);
-    if (down != adapters.end() && tensor.name.ends_with(".weight")) {
+    at::Tensor value = tensors.at(tensor.name).detach().clone();
+    const auto down = tensors.find(name + kLoraDown);
+    if (down != tensors.end() && tensor.name.ends_with(".weight")) {
       const at::Tensor product =
-          at::matmul(adapters.at(name + kLoraUp).to(at::kDouble), down->second.to(at::kDouble));
+          at::matmul(tensors.at(name + kLoraUp).to(at::kDouble), down->second.to(at::kDouble));
       value = (value.to(at::kDouble) + product * (config.lora.alpha / static_cast<double>(config.lora.rank)))
                   .to(value.scalar_type());
     }
     merged.push_back({tensor.name, value.set_requires_grad(true)});
   }
   config.lora = {};
+  config.frozen.clear();
   return std::unique_ptr<Encoder>(new Encoder(
       std::make_unique<Impl>(std::move(config), impl_->options, std::move(merged), std::vector<Parameter>())));
 }

@@ -82,12 +82,13 @@ class Encoder {
   const EncoderConfig& config() const;
   const EncoderOptions& options() const;
   // The trained parameters: with low-rank adaptation only the adapters, otherwise every tensor in the order of
-  // EncoderTensors(config), then DenseTensors().
+  // EncoderTensors(config), then DenseTensors(), without those of the parts that config().frozen names.
   std::vector<Parameter>& parameters();
   const std::vector<Parameter>& parameters() const;
-  const std::vector<Parameter>& fixed() const;  // every tensor, where adapters are trained
+  // What is not trained: every tensor, where adapters are trained; otherwise those of frozen parts.
+  const std::vector<Parameter>& fixed() const;
 
-  // The same encoder with its adapters added to the weights, up to rounding: what an export holds.
+  // The same encoder with its adapters added to the weights, up to rounding, and nothing frozen: what an export holds.
   std::unique_ptr<Encoder> Merged() const;
 
   // Bytes of autograd graph that Encode keeps for a batch, an upper estimate from shapes alone (a pure function:

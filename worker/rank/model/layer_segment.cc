@@ -3,6 +3,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace muster {
@@ -122,6 +123,13 @@ ParameterLists LayerSegment::Parameters() const {
   return parameters;
 }
 
+bool LayerSegment::IsTrained() const {
+  ParameterLists own;
+  for (const Linear* linear : {&attention_output, &inner, &output}) linear->AppendParameters(own);
+  AppendNorm(norm1, own);
+  return std::ranges::any_of(own.all, [](const at::Tensor& parameter) { return parameter.requires_grad(); });
+}
+
 LayerSegment::Masks LayerSegment::MasksFor(const SegmentCall& call) const {
   const DropoutPlace after_attention{index, DropoutSite::kAttentionOutput},
       in_feed_forward{index, DropoutSite::kFeedForward};
@@ -179,6 +187,7 @@ std::vector<at::Tensor> LayerSegment::Backward(const std::vector<at::Tensor>& d_
   past_norm2.reset();
   if (!IsLast()) AddProductGradients(next, normed2, d_next, gradients);
   normed2.reset();
+  if (!wanted[0] && !wanted[1] && !IsTrained()) return {at::Tensor(), at::Tensor()};
   if (!d_product.defined()) d_product = d_sum2;
 
   at::Tensor d_inside = InputGradient(output, d_product), inside = at::empty_like(d_inside),

@@ -59,6 +59,8 @@ class LayerSegment final : public Segment {
   };
   Masks MasksFor(const SegmentCall& call) const;
   bool IsLast() const { return next.masters.empty(); }
+  // Whether something is trained that comes before `norm2`.
+  bool IsTrained() const;
 };
 
 // The segments of an encoder.

@@ -50,6 +50,7 @@ EncoderConfig WithModelSpec(EncoderConfig config, const muster::v1::ModelSpec& s
   if (spec.has_dropout()) config.hidden_dropout = config.attention_dropout = ShortestDouble(spec.dropout());
   if (spec.has_hidden_dropout()) config.hidden_dropout = ShortestDouble(spec.hidden_dropout());
   if (spec.has_attention_dropout()) config.attention_dropout = ShortestDouble(spec.attention_dropout());
+  config.frozen = {spec.freeze().begin(), spec.freeze().end()};
   if (spec.has_lora()) {
     config.lora = {.rank = spec.lora().rank(),
                    .alpha = spec.lora().alpha(),

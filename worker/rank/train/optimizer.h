@@ -24,15 +24,23 @@ struct AdamWOptions {
 // Not thread-safe. Biases, norms and tables of relative positions are not decayed (IsUndecayed).
 class AdamW {
  public:
-  // Keeps references to the parameters' storage and updates them in place.
-  AdamW(std::span<const Parameter> parameters, const AdamWOptions& options);
+  // Keeps references to the parameters' storage and updates them in place. rate_groups[i]: which of Update's rates parameter i
+  // has; empty: all have the first.
+  AdamW(std::span<const Parameter> parameters, const AdamWOptions& options, std::vector<size_t> rate_groups = {});
 
   // One update, which increments the parameters' versions. gradients[i] belongs to parameter i, has its shape and type, and
   // is contiguous. The update is that of g = gradient_scale * gradients[i]; the CPU leaves the gradients as they are, a GPU
   // stores g in their place.
   //   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
   //   p = p (1 - rate * decay) - rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
-  void Update(std::span<const at::Tensor> gradients, double learning_rate, double gradient_scale = 1);
+  // `rate`: that of the parameter's group in learning_rates.
+  void Update(std::span<const at::Tensor> gradients, std::span<const double> learning_rates, double gradient_scale = 1);
+  void Update(std::span<const at::Tensor> gradients, double learning_rate, double gradient_scale = 1) {
+    Update(gradients, {&learning_rate, 1}, gradient_scale);
+  }
+
+  // Back to the state before the first update.
+  void Reset();
 
   // Updates done so far.
   uint64_t step() const { return step_; }
@@ -51,17 +59,20 @@ class AdamW {
     int64_t first = 0, size = 0;
   };
   template <typename T>
-  void UpdateOnCpu(std::span<const at::Tensor> gradients, double learning_rate, double gradient_scale);
-  void UpdateFused(std::span<const at::Tensor> gradients, double learning_rate, double gradient_scale);
+  void UpdateOnCpu(std::span<const at::Tensor> gradients, std::span<const double> learning_rates, double gradient_scale);
+  void UpdateFused(std::span<const at::Tensor> gradients, std::span<const double> learning_rates, double gradient_scale);
 
+  // What one call of the fused kernel updates.
   struct Group {
     double weight_decay = 0;
+    size_t rate = 0;  // index into Update's rates
     std::vector<size_t> indices;  // into parameters_
     std::vector<at::Tensor> values, averages, squares, steps;
   };
 
   AdamWOptions options_;
   std::vector<Parameter> parameters_;
+  std::vector<size_t> rate_groups_;             // one per parameter
   std::vector<at::Tensor> averages_, squares_;  // in the parameters' order
   std::vector<Group> groups_;
   std::vector<Stretch> stretches_;

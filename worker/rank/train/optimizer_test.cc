@@ -117,6 +117,54 @@ TEST(AdamW, EqualsTorchsFusedKernel) {
   EXPECT_LE(largest, 1e-12);
 }
 
+// Groups of parameters with rates of their own, and weight decay, against torch's kernel called once per group.
+TEST(AdamW, RatesOfGroupsAreTorchsParameterGroups) {
+  const LargeCase large = LargeTensors(at::kDouble);
+  const std::vector<size_t> groups = {0, 2, 1, 2, 0};
+  std::vector<at::Tensor> values, averages, squares, steps;
+  for (const Parameter& p : large.parameters) {
+    values.push_back(p.value.detach().clone());
+    averages.push_back(at::zeros_like(values.back()));
+    squares.push_back(at::zeros_like(values.back()));
+    steps.push_back(at::zeros({}, at::kFloat));
+  }
+  AdamW optimizer(large.parameters, kOptions, groups);
+  double largest = 0;
+  for (int step = 0; step < 20; ++step) {
+    const double rates[] = {0.01 / (step + 1), 0, 0.003};
+    optimizer.Update(large.gradients, rates);
+    for (size_t i = 0; i < values.size(); ++i) {
+      steps[i].fill_(step + 1);
+      at::_fused_adamw_({values[i]}, {large.gradients[i]}, {averages[i]}, {squares[i]}, {}, {steps[i]}, rates[groups[i]],
+                        kOptions.beta1, kOptions.beta2, IsUndecayed(large.parameters[i].name) ? 0 : kOptions.weight_decay,
+                        kOptions.epsilon, false, false);
+      largest = std::max(largest, (values[i] - large.parameters[i].value).abs().max().item<double>());
+    }
+  }
+  std::cout << "largest difference " << largest << "\n";
+  EXPECT_LE(largest, 1e-12);
+  EXPECT_TRUE(at::equal(large.parameters[2].value, LargeTensors(at::kDouble).parameters[2].value)) << "its rate is 0";
+}
+
+TEST(AdamW, ResetIsTheBeginning) {
+  const LargeCase reset = LargeTensors(), fresh = LargeTensors();
+  AdamW optimizer(reset.parameters, kOptions);
+  for (int step = 0; step < 3; ++step) optimizer.Update(reset.gradients, 0.01);
+  optimizer.Reset();
+  EXPECT_EQ(optimizer.step(), 0);
+  for (size_t i = 0; i < fresh.parameters.size(); ++i) {
+    fresh.parameters[i].value.detach().copy_(reset.parameters[i].value.detach());
+  }
+  AdamW other(fresh.parameters, kOptions);
+  for (int step = 0; step < 3; ++step) {
+    optimizer.Update(reset.gradients, 0.01);
+    other.Update(fresh.gradients, 0.01);
+  }
+  for (size_t i = 0; i < fresh.parameters.size(); ++i) {
+    EXPECT_TRUE(at::equal(fresh.parameters[i].value, reset.parameters[i].value)) << fresh.parameters[i].name;
+  }
+}
+
 // The clip factor is part of the update: no extra pass over the gradients, and the same bits.
 TEST(AdamW, AScaleOfTheGradientIsThatOfScaledGradients) {
   const LargeCase scaled = LargeTensors(), given = LargeTensors();

@@ -7,7 +7,10 @@
 namespace muster {
 
 double LearningRateAt(const muster::v1::OptimizerSpec& spec, uint64_t step, uint64_t total_steps) {
-  const double rate = spec.learning_rate();
+  return LearningRateAt(spec, spec.learning_rate(), step, total_steps);
+}
+
+double LearningRateAt(const muster::v1::OptimizerSpec& spec, double rate, uint64_t step, uint64_t total_steps) {
   const double total = static_cast<double>(total_steps), now = static_cast<double>(step);
   const double warmup = std::clamp(std::round(spec.warmup() * total), 0.0, total);
   if (now < warmup) return rate * (now + 1) / warmup;

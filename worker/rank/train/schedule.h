@@ -16,6 +16,8 @@ namespace muster {
 // After warmup these are transformers' get_{linear,cosine,constant}_schedule_with_warmup; during warmup transformers has step /
 // w, whose first update has a rate of 0. Linear and cosine reach 0 at total_steps, so every step's rate is > 0.
 double LearningRateAt(const muster::v1::OptimizerSpec& spec, uint64_t step, uint64_t total_steps);
+// The same for a part of the model whose rate has another maximum.
+double LearningRateAt(const muster::v1::OptimizerSpec& spec, double maximum, uint64_t step, uint64_t total_steps);
 
 // The factor for gradients that keeps their norm at most `max_norm`; 1 if it already is, or if
 // max_norm is 0 (no clipping). Source: torch.nn.utils.clip_grad_norm_: max_norm / (norm + 1e-6), at most 1.

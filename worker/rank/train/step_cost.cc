@@ -13,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "common/clock.h"
+#include "common/model/parts.h"
 #include "worker/rank/product/matrix_product.h"
 
 namespace muster {
@@ -21,13 +22,27 @@ namespace {
 constexpr int64_t kMeasuredRows = 2048;
 constexpr double kGainWorthSaying = 1.3;
 
-double ProductWeights(const EncoderConfig& config) {
-  double weights = 0;
+// The depth from which on the encoder is differentiated: what is in front of everything that is trained needs no gradient.
+int64_t FirstDifferentiated(const EncoderConfig& config) {
+  int64_t first = config.layers + 1;
+  for (const TensorShape& tensor : EncoderTensors(config)) {
+    if (!IsFrozen(config, tensor.name)) first = std::min(first, DepthOfTensor(tensor.name, config.layers));
+  }
+  return first;
+}
+
+// Per token, of the products: 2 forward, 2 for the gradient of the input, 2 for that of the weight.
+double ProductOperations(const EncoderConfig& config, int64_t first_differentiated) {
+  double operations = 0;
   for (const TensorShape& tensor : EncoderTensors(config)) {
     const bool table = absl::StrContains(tensor.name, "embed") || absl::StrContains(tensor.name, "relative_attention_bias");
-    if (tensor.shape.size() == 2 && !table) weights += static_cast<double>(tensor.shape[0] * tensor.shape[1]);
+    if (tensor.shape.size() != 2 || table) continue;
+    const bool differentiated = DepthOfTensor(tensor.name, config.layers) >= first_differentiated;
+    const bool trained = config.lora.rank == 0 && !IsFrozen(config, tensor.name);
+    const double per_weight = 2 + (differentiated ? 2 : 0) + (trained ? 2 : 0);
+    operations += per_weight * static_cast<double>(tensor.shape[0] * tensor.shape[1]);
   }
-  return weights;
+  return operations;
 }
 
 void Synchronize(at::Device device) {
@@ -37,18 +52,19 @@ void Synchronize(at::Device device) {
 }  // namespace
 
 double StepOperations(const EncoderConfig& config, std::span<const PackedBatch> batches) {
-  double tokens = 0, seen = 0;  // seen: keys that a layer's queries see, summed over layers
+  const int64_t first = FirstDifferentiated(config);
+  double tokens = 0, seen = 0;  // seen: keys that a layer's queries see, times 12 or 4, summed over layers
   const auto width = static_cast<double>(config.heads * config.HeadSize());
   for (const PackedBatch& batch : batches) {
     for (const int64_t length : batch.lengths) {
       tokens += static_cast<double>(length);
       for (int64_t layer = 0; layer < config.layers; ++layer) {
         const int64_t keys = config.IsLocal(layer) ? std::min(length, 2 * config.window + 1) : length;
-        seen += static_cast<double>(length * keys);
+        seen += static_cast<double>((layer + 1 >= first ? 12 : 4) * length * keys);
       }
     }
   }
-  return (config.lora.rank > 0 ? 4 : 6) * ProductWeights(config) * tokens + 12 * width * seen;
+  return ProductOperations(config, first) * tokens + width * seen;
 }
 
 double MeasureProductRate(const EncoderConfig& config, const EncoderOptions& options) {

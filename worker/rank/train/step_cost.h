@@ -12,9 +12,9 @@
 namespace muster {
 
 // Floating-point operations of forward and backward of these sequences, without those of a replay: 6 per token and
-// weight of a product (4 where the weights are fixed and adapters are trained), and 12 * width * L^2 per layer for
-// attention within a sequence of length L (12 * width * L * min(L, 2 * window + 1) in a local layer). Source: Kaplan et
-// al., arXiv 2001.08361, section 2.1, with attention within the sequence.
+// weight of a product (4 where the weights are fixed, 2 in front of everything that is trained), and 12 * width * L^2 per
+// layer for attention within a sequence of length L (4 in front of everything that is trained; min(L, 2 * window + 1) in
+// place of one L in a local layer). Source: Kaplan et al., arXiv 2001.08361, section 2.1, with attention within the sequence.
 double StepOperations(const EncoderConfig& config, std::span<const PackedBatch> batches);
 
 // Floating-point operations per second of the encoder's largest product, [2048, hidden] x [hidden, intermediate], in the

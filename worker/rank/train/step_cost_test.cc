@@ -50,6 +50,17 @@ TEST(StepOperations, FixedWeightsGetNoGradient) {
   EXPECT_EQ(StepOperations(Small(), {&batch, 1}) - StepOperations(adapted, {&batch, 1}), 2 * 3 * (4 * 64 + 2 * 128));
 }
 
+TEST(StepOperations, FrozenLayersInFrontAreComputedForwardAlone) {
+  EncoderConfig frozen = Small();
+  const PackedBatch batch{.lengths = {3}};
+  const double weights = 4 * 64 + 2 * 128, pairs = 8 * 9;  // per layer, of width 8
+  frozen.frozen = {"embeddings", "layers.0"};
+  EXPECT_EQ(StepOperations(frozen, {&batch, 1}), (2 + 6 + 6) * weights * 3 + (4 + 12 + 12) * pairs);
+  frozen.frozen = {"layers.0"};
+  EXPECT_EQ(StepOperations(frozen, {&batch, 1}), (4 + 6 + 6) * weights * 3 + 3 * 12 * pairs)
+      << "the embeddings' gradients pass through it";
+}
+
 TEST(ProductRate, IsMeasuredInEveryTypeOfAnEncoder) {
   at::set_num_threads(1);
   EXPECT_GT(MeasureProductRate(Small(), {}), 0);

@@ -16,8 +16,10 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/exception_status.h"
+#include "common/spec/stages.h"
 #include "common/status.h"
 #include "worker/rank/device/upload.h"
+#include "worker/rank/train/part_rates.h"
 #include "worker/rank/train/schedule.h"
 #include "worker/rank/train/step_tally.h"
 #include "worker/rank/train/text_of.h"
@@ -48,7 +50,23 @@ absl::Status StepError(uint64_t step, const std::exception& error) {
   return StatusFromException(absl::StatusCode::kInternal, absl::StrCat("step ", step), error);
 }
 
+std::vector<TrainingStage> StagesOrOne(const TrainerOptions& options) {
+  if (!options.stages.empty()) return options.stages;
+  return {{.steps = options.total_steps, .optimizer = options.optimizer}};
+}
+
 }  // namespace
+
+std::vector<TrainingStage> TrainingStagesOf(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
+  std::vector<TrainingStage> stages;
+  if (spec.stages().empty()) return stages;
+  for (const Stage& stage : StagesOf(resolved)) {
+    stages.push_back({.begin = stage.begin,
+                      .steps = stage.end - stage.begin,
+                      .optimizer = SpecOfStage(spec, stages.size()).optimizer()});
+  }
+  return stages;
+}
 
 absl::StatusOr<TrainerOptions> TrainerOptionsFrom(const muster::v1::JobSpec& spec, const EncoderConfig& config,
                                                   uint64_t total_steps) {
@@ -88,21 +106,31 @@ Trainer::Trainer(Encoder& encoder, Group& group, const Clock& clock, const Train
     : encoder_(encoder),
       group_(group),
       options_(options),
+      stages_(StagesOrOne(options)),
       cuts_(CutsOf(options.loss)),
       optimizer_(encoder.parameters(), {.weight_decay = options.optimizer.weight_decay(),
                                         .beta1 = options.optimizer.beta1(),
                                         .beta2 = options.optimizer.beta2(),
-                                        .epsilon = options.optimizer.epsilon()}),
+                                        .epsilon = options.optimizer.epsilon()},
+                 RateGroupsOf(stages_.front().optimizer, encoder.parameters(), encoder.config().layers)),
       gradients_(encoder.parameters()),
       streams_(options.streams != nullptr ? options.streams
                                           : std::shared_ptr<Streams>(MakeStreams(encoder.options().device, clock))),
       phases_(*streams_) {}
 
+// Steps beyond the end count to the last stage.
+const TrainingStage& Trainer::StageOf(uint64_t step) const {
+  const auto next = std::ranges::find_if(stages_.begin() + 1, stages_.end(),
+                                         [&](const TrainingStage& stage) { return stage.begin > step; });
+  return *(next - 1);
+}
+
+// Masks are those of the step within its stage.
 Dropout Trainer::DropoutAt(uint64_t step) const {
   return {.hidden = options_.hidden_dropout,
           .attention = options_.attention_dropout,
           .seed = options_.seed,
-          .step = step,
+          .step = step - StageOf(step).begin,
           .attention_keys = options_.attention_keys};
 }
 
@@ -308,8 +336,13 @@ absl::Status Trainer::Update(StepReport& report) {
         absl::StrCat("step ", report.step, ": the gradient is not finite. Lower optimizer.learning_rate."));
   }
   const double factor = ClipFactor(report.gradient_norm, options_.optimizer.max_grad_norm());
-  report.learning_rate = LearningRateAt(options_.optimizer, report.step, options_.total_steps);
-  optimizer_.Update(gradients_.views(), report.learning_rate, factor);
+  const TrainingStage& stage = StageOf(report.step);
+  if (report.step == stage.begin && report.step > 0) optimizer_.Reset();
+  const uint64_t step = report.step - stage.begin;
+  report.learning_rate = LearningRateAt(stage.optimizer, step, stage.steps);
+  std::vector<double> rates = MaximaOf(stage.optimizer, encoder_.config().layers);
+  for (double& rate : rates) rate = LearningRateAt(stage.optimizer, rate, step, stage.steps);
+  optimizer_.Update(gradients_.views(), rates, factor);
   return absl::OkStatus();
 }
 

@@ -33,6 +33,12 @@
 
 namespace muster {
 
+// A stage of the job (common/spec/stages.h).
+struct TrainingStage {
+  uint64_t begin = 0, steps = 1;        // of the job's steps
+  muster::v1::OptimizerSpec optimizer;  // its rate and schedule count
+};
+
 struct TrainerOptions {
   muster::v1::OptimizerSpec optimizer;
   muster::v1::LossSpec loss;
@@ -41,6 +47,7 @@ struct TrainerOptions {
   double hidden_dropout = 0, attention_dropout = 0;
   AttentionKeys attention_keys = AttentionKeys::kSequence;
   uint64_t total_steps = 1;
+  std::vector<TrainingStage> stages;  // in their order; empty: one of all steps, with `optimizer`
   int64_t tile_rows = 0, tile_columns = 0;  // 0: the device's plan
   std::filesystem::path tokenizer;  // folder with vocab.txt, to name texts in errors by their words; empty: by token ids
   ActivityBoard* board = nullptr;  // receives the phase of the step in progress; may be null
@@ -54,7 +61,11 @@ std::vector<bool> GraphsToKeep(std::span<const uint64_t> bytes, uint64_t budget)
 // batch.keep_activations, whose defaults are filled in once its device is decided.
 absl::StatusOr<TrainerOptions> TrainerOptionsFrom(const muster::v1::JobSpec& spec, const EncoderConfig& config, uint64_t total_steps);
 
-// Not thread-safe; encoder, group and clock must outlive it.
+// The stages of a job as a trainer takes them; empty: the job has none.
+std::vector<TrainingStage> TrainingStagesOf(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved);
+
+// Not thread-safe; encoder, group and clock must outlive it. The optimizer, the schedule and dropout start over with each
+// stage, so that a stage trains as a separate job does.
 class Trainer {
  public:
   Trainer(Encoder& encoder, Group& group, const Clock& clock, const TrainerOptions& options);
@@ -86,12 +97,14 @@ class Trainer {
   absl::Status ExplainNonFinite(const StepBatch& batch, const at::Tensor& embeddings, int64_t row);
   absl::StatusOr<std::string> DescribeSlot(const StepBatch& batch, int64_t slot);
   absl::Status Update(StepReport& report);
+  const TrainingStage& StageOf(uint64_t step) const;
   Dropout DropoutAt(uint64_t step) const;
   void Enter(StepPhase phase) const;
 
   Encoder& encoder_;
   Group& group_;
   const TrainerOptions options_;
+  const std::vector<TrainingStage> stages_;  // never empty
   const std::vector<EmbeddingCut> cuts_;
   AdamW optimizer_;
   FlatGradients gradients_;

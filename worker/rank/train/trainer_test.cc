@@ -135,6 +135,61 @@ TEST(Trainer, ScoresThatOverflowAreNamedAsThat) {
               HasSubstr("may not be finite: its length times the longest passage's"));
 }
 
+// The weights after some steps on 2 ranks.
+std::vector<Parameter> WeightsAfterSteps(const EncoderConfig& config, const TrainerOptions& options,
+                                         int64_t* gradient_numbers = nullptr) {
+  std::vector<Parameter> weights;
+  const auto statuses = RunInProcessRanks(2, [&](Group& group) -> absl::Status {
+    auto encoder = Encoder::Random(config, kWeightSeed);
+    if (!encoder.ok()) return encoder.status();
+    Trainer trainer(**encoder, group, RealClock(), options);
+    for (uint64_t step = 0; step < 4; ++step) {
+      Problem problem = MakeProblem(step, false);
+      problem.step = step;
+      const auto batch = BatchFromShare(ShareOf(problem, group.rank(), 2, 40), config, at::kCPU);
+      if (const auto report = trainer.Step(*batch); !report.ok()) return report.status();
+    }
+    if (group.rank() != 0) return absl::OkStatus();
+    weights = (*encoder)->Merged()->parameters();
+    if (gradient_numbers == nullptr) return absl::OkStatus();
+    for (const at::Tensor& gradient : trainer.gradients()) *gradient_numbers += gradient.numel();
+    return absl::OkStatus();
+  });
+  for (const absl::Status& status : statuses) EXPECT_TRUE(status.ok()) << status;
+  return weights;
+}
+
+// A frozen part neither moves nor changes what the others learn. It has no gradient, and so no share of the reduction.
+TEST(Trainer, AFrozenPartIsOneWhoseRateIsZeroToTheBitAndHasNoGradients) {
+  EncoderConfig frozen = ProblemConfig();
+  frozen.frozen = {"embeddings", "layers.0"};
+  TrainerOptions options = Options(OBJECTIVE_JOINTLH, 0.1, 60000);
+  options.optimizer.set_max_grad_norm(0);  // the norm counts the gradients of all that is trained
+  int64_t reduced = 0, all = 0;
+  const std::vector<Parameter> of_frozen = WeightsAfterSteps(frozen, options, &reduced);
+  options.optimizer.mutable_learning_rates()->set_embeddings(0);
+  const std::vector<Parameter> of_rates = WeightsAfterSteps(ProblemConfig(), options, &all);
+  const auto before = Encoder::Random(ProblemConfig(), kWeightSeed).value();
+  int64_t frozen_numbers = 0;
+  ASSERT_EQ(of_frozen.size(), before->parameters().size());
+  for (size_t i = 0; i < of_frozen.size(); ++i) {
+    const Parameter& first = before->parameters()[i];
+    ASSERT_EQ(of_frozen[i].name, first.name) << "in the order of the whole model";
+    const bool embeds = first.name.starts_with("embeddings."), is_frozen = embeds || first.name.starts_with("encoder.layer.0.");
+    if (is_frozen) frozen_numbers += first.value.numel();
+    if (first.name.ends_with("key.bias")) continue;  // their gradients are 0 but for rounding
+    EXPECT_EQ(at::equal(of_frozen[i].value, first.value), is_frozen) << first.name;
+    EXPECT_EQ(at::equal(of_rates[i].value, first.value), embeds) << first.name;
+  }
+  EXPECT_EQ(reduced, all - frozen_numbers);
+  frozen.frozen = {"embeddings"};
+  options.optimizer.clear_learning_rates();
+  const std::vector<Parameter> of_embeddings = WeightsAfterSteps(frozen, options);
+  for (size_t i = 0; i < of_rates.size(); ++i) {
+    EXPECT_TRUE(at::equal(of_embeddings[i].value, of_rates[i].value)) << of_rates[i].name;
+  }
+}
+
 TEST(TrainerOptions, EachKindOfDropoutIsItsOwnFieldsElseTheCommonOnesElseTheModels) {
   EncoderConfig config;
   config.hidden_dropout = 0.25;

@@ -1,8 +1,8 @@
 """Job files: YAML, JSON or a dict, whose keys are the field names of muster.v1.JobSpec, read by way of its descriptor.
 
 The rules and messages are those of the command line (client/job_file.h): enumerations in lower case without prefix or as
-protobuf's JSON spells them, sizes such as 4GiB for 64-bit numbers, unknown keys refused with the nearest name. Rules
-between fields are the coordinator's: it checks them at submission.
+protobuf's JSON spells them, sizes such as 4GiB for 64-bit numbers, unknown keys refused with the nearest name. The
+coordinator checks rules between fields at submission.
 """
 from __future__ import annotations
 
@@ -25,6 +25,13 @@ JobSource = Union[Mapping[str, Any], str, "os.PathLike[str]", "job_pb2.JobSpec"]
 
 _UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _FLOAT_MAX = 3.4028234663852886e38
+# As common/spec/foreign_keys.cc has them.
+_ACCUMULATION = ("There is no gradient accumulation: its parts would not see each other's passages as negatives. Set batch.queries to the "
+                 "queries of a whole update. Memory does not grow with it: batch.micro_batch_tokens bounds what is encoded at once, and "
+                 "batch.keep_activations the graphs that are kept.")
+_ACCUMULATION_KEYS = frozenset((
+    "accumulate", "accumulategradbatches", "accumulategradients", "accumulatesteps", "accumulation", "accumulationsteps", "accumsteps",
+    "gradaccum", "gradaccumsteps", "gradaccumulation", "gradaccumulationsteps", "gradientaccumulation", "gradientaccumulationsteps"))
 _NULLS = ("", "~", "null", "Null", "NULL")
 
 
@@ -102,6 +109,12 @@ def _field_names(type_: Any) -> list[str]:
     return [field.name for field in type_.fields]
 
 
+def _unknown_key(key: str, type_: Any) -> str:
+    if key.lower().replace("_", "").replace("-", "") in _ACCUMULATION_KEYS:
+        return f"unknown key. {_ACCUMULATION}"
+    return f"unknown key. {_names.allowed(key, _field_names(type_))}"
+
+
 def parse_size(text: str) -> Optional[int]:
     """Digits, or digits and a unit: 4GiB. None if the text is neither, or does not fit 64 bits."""
     match = re.fullmatch(r"([0-9]+) *([A-Za-z]*)", text, re.ASCII)
@@ -158,7 +171,7 @@ class Reader:
                 raise self._wrong(key_value, path, "a key must be a word.")
             field = type_.fields_by_name.get(key)
             if field is None:
-                raise self._wrong(key_value, _join(path, key), f"unknown key. {_names.allowed(key, _field_names(type_))}")
+                raise self._wrong(key_value, _join(path, key), _unknown_key(key, type_))
             if key in seen:
                 raise self._wrong(key_value, _join(path, key), "is given twice. Remove one.")
             seen.add(key)
@@ -178,8 +191,13 @@ class Reader:
             items = value.items()
             if items is None:
                 raise self._wrong(value, path, "must be a list, such as [a, b].")
-            for item in items:
-                self._add_item(item, path, field, message)
+            for index, item in enumerate(items):
+                if field.message_type is None:
+                    self._add_item(item, path, field, message)
+                    continue
+                item_path = f"{path}[{index}]"
+                self.places[item_path] = self._place(item)
+                self.read_message(item, item_path, getattr(message, field.name).add())
         elif field.message_type is not None:
             inner = getattr(message, field.name)
             inner.SetInParent()
@@ -281,7 +299,7 @@ def _apply(key: str, value: Any, spec: job_pb2.JobSpec, places: dict[str, str]) 
         path = _join(path, part)
         field = message.DESCRIPTOR.fields_by_name.get(part)
         if field is None:
-            raise InvalidArgumentError(f"{name}: {path}: unknown key. {_names.allowed(part, _field_names(message.DESCRIPTOR))}")
+            raise InvalidArgumentError(f"{name}: {path}: {_unknown_key(part, message.DESCRIPTOR)}")
         if index + 1 == len(names):
             places[path] = name
             Reader(name, places).read_field(_PlainValue(value), path, field, message)

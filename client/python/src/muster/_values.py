@@ -104,6 +104,8 @@ class Progress:
     activity: str  # training, evaluating (untrained), …
     done: float    # share of the activity, 0 to 1
     evaluations: list[Evaluation] = field(repr=False)
+    stage: int = 0   # from 1; 0: the job has no stages
+    stages: int = 0  # of the job
 
     @staticmethod
     def of(job: job_pb2.Job) -> Progress:
@@ -111,12 +113,13 @@ class Progress:
         total = now.total_steps or job.resolved.total_steps
         return Progress(phase_word(job.phase), job.reason, job.attempts[-1].number if job.attempts else 0, now.step, total, now.epoch,
                         now.loss, now.learning_rate, now.queries_per_second, now.tokens_per_second, now.eta_seconds, now.activity,
-                        now.done, [Evaluation.of(one) for one in job.evaluations])
+                        now.done, [Evaluation.of(one) for one in job.evaluations], now.stage, now.stages)
 
     def __str__(self) -> str:
         if self.phase != "training" or not self.step:
             return f"{self.phase}: {self.activity or self.reason}"
-        text = f"step {self.step}/{self.total_steps}  epoch {self.epoch:.2f}  loss {self.loss:.4f}"
+        stage = f"  stage {self.stage}/{self.stages}" if self.stages else ""
+        text = f"step {self.step}/{self.total_steps}{stage}  epoch {self.epoch:.2f}  loss {self.loss:.4f}"
         if self.activity not in ("", "training"):
             return f"{text}  {self.activity}  {100 * self.done:.0f} %"
         return f"{text}  learning rate {self.learning_rate:.3g}  {self.queries_per_second:.0f} queries/s  ETA {self.eta_seconds:.0f} s"

@@ -8,6 +8,7 @@
 #include "common/digest.h"
 #include "common/rpc/errors.h"
 #include "common/sample_ledger.h"
+#include "common/spec/stages.h"
 #include "common/status.h"
 #include "worker/rank/train/testing/problem.h"
 
@@ -89,7 +90,10 @@ grpc::Status FakeData::Stream(grpc::ServerContext* context, const muster::intern
       if (context->IsCancelled()) return grpc::Status::CANCELLED;
       absl::SleepFor(absl::Milliseconds(1));
     }
-    Problem problem = MakeProblem(step, false);
+    const std::vector<Stage> stages = StagesOf(request->resolved());
+    const Stage& stage = stages[StageAt(stages, step)];
+    const uint64_t own = step - stage.begin;
+    Problem problem = MakeProblem(own, false);
     problem.step = step;
     if (no_negative && step == 1) {
       for (size_t q = 0; q < problem.positives.size(); ++q) {
@@ -102,9 +106,9 @@ grpc::Status FakeData::Stream(grpc::ServerContext* context, const muster::intern
     }
     muster::internal::v1::StepShare share =
         ShareOf(problem, request->identity().rank(), request->identity().world_size(), 40);
-    if (const uint64_t steps = request->resolved().steps_per_epoch(); steps > 0) {
-      share.set_epoch(step / steps);
-      share.set_epoch_end(step % steps + 1 == steps);
+    if (const uint64_t steps = stage.steps_per_epoch; steps > 0) {
+      share.set_epoch(own / steps);
+      share.set_epoch_end(own % steps + 1 == steps);
       if (share.epoch_end()) FillEpoch(share.epoch() * steps, steps, share);
     }
     if (other_query && step == 1 && share.query_digests_size() > 0) share.set_query_digests(0, 999);
@@ -114,7 +118,7 @@ grpc::Status FakeData::Stream(grpc::ServerContext* context, const muster::intern
   return grpc::Status::OK;
 }
 
-// Queries are the problem's; documents its passages; a query's positives are relevant.
+// The problem's queries, and its passages as documents; a query's positives are relevant.
 grpc::Status FakeData::StreamEvaluation(grpc::ServerContext*,
                                         const muster::internal::v1::StreamEvaluationRequest* request,
                                         grpc::ServerWriter<muster::internal::v1::StreamEvaluationResponse>* writer) {
@@ -127,7 +131,17 @@ grpc::Status FakeData::StreamEvaluation(grpc::ServerContext*,
   const auto slots = SlotsOfRank(problem, request->identity().rank(), request->identity().world_size());
   header.set_own_sequences(slots.size());
   for (const uint32_t slot : slots) header.set_own_queries(header.own_queries() + (slot < problem.queries));
-  if (request->identity().rank() == 0) {
+  if (request->mining()) {
+    auto& edges = *header.mutable_mining();
+    edges.add_positive_offsets(0);
+    for (std::vector<uint32_t> positives : problem.positives) {
+      std::ranges::sort(positives);
+      edges.mutable_positives()->Add(positives.begin(), positives.end());
+      edges.add_positive_offsets(edges.positives_size());
+    }
+    *edges.mutable_excluded() = edges.positives();
+    *edges.mutable_excluded_offsets() = edges.positive_offsets();
+  } else if (request->identity().rank() == 0) {
     header.add_judged_offsets(0);
     for (const auto& positives : problem.positives) {
       for (const uint32_t column : positives) {
@@ -149,6 +163,29 @@ grpc::Status FakeData::StreamEvaluation(grpc::ServerContext*,
     writer->Write(message);
   }
   return grpc::Status::OK;
+}
+
+grpc::Status FakeData::PublishMined(grpc::ServerContext*, const muster::internal::v1::PublishMinedRequest* request,
+                                    grpc::ServerWriter<muster::internal::v1::PublishMinedResponse>* writer) {
+  if (before_publish) {
+    if (const absl::Status status = before_publish(); !status.ok()) return ToGrpc(status);
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    published_.push_back(request->blob());
+  }
+  muster::internal::v1::PublishMinedResponse response;
+  response.set_done(0.5);
+  writer->Write(response);
+  response.mutable_dataset()->set_name(request->spec().mine().out());
+  response.mutable_dataset()->set_digest(std::string(64, 'd'));
+  writer->Write(response);
+  return grpc::Status::OK;
+}
+
+std::vector<std::string> FakeData::published() const {
+  absl::MutexLock lock(&mutex_);
+  return published_;
 }
 
 std::vector<uint64_t> FakeData::asked() const {

@@ -32,7 +32,8 @@ class FakeRendezvous final : public muster::internal::v1::WorkerService::Service
   std::map<uint32_t, std::map<std::string, std::string>> attempts_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Steps and evaluations of train/problem.h; an epoch has resolved.steps_per_epoch of them.
+// Steps and evaluations of train/problem.h; an epoch has resolved.steps_per_epoch of them, and each stage begins with the
+// first step.
 class FakeData final : public muster::internal::v1::DataPlaneService::Service {
  public:
   uint32_t attempt = 1;
@@ -46,11 +47,17 @@ class FakeData final : public muster::internal::v1::DataPlaneService::Service {
                       grpc::ServerWriter<muster::internal::v1::StepShare>* writer) override;
   grpc::Status StreamEvaluation(grpc::ServerContext*, const muster::internal::v1::StreamEvaluationRequest* request,
                                 grpc::ServerWriter<muster::internal::v1::StreamEvaluationResponse>* writer) override;
+  // Publishes whatever comes, as dataset mine.out. `before_publish` as FakeBlobs::before_put.
+  std::function<absl::Status()> before_publish;
+  grpc::Status PublishMined(grpc::ServerContext*, const muster::internal::v1::PublishMinedRequest* request,
+                            grpc::ServerWriter<muster::internal::v1::PublishMinedResponse>* writer) override;
+  std::vector<std::string> published() const;  // blobs
   std::vector<uint64_t> asked() const;  // from_step of each call of Stream
 
  private:
   mutable absl::Mutex mutex_;
   std::vector<uint64_t> asked_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> published_ ABSL_GUARDED_BY(mutex_);
 };
 
 class FakeBlobs final : public muster::v1::BlobService::Service {

@@ -1,0 +1,32 @@
+// Reads from a cluster what a report shows. What cannot be read becomes a note in the report, the job itself aside.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "client/connection.h"
+#include "client/report/reported_job.h"
+#include "muster/v1/job.grpc.pb.h"
+
+namespace muster {
+
+// Used by one thread.
+class ReportFetcher {
+ public:
+  explicit ReportFetcher(const Connection& connection);  // which outlives this
+  // `given` as in client/find_job.h.
+  absl::StatusOr<ReportedJob> Fetch(const std::string& given);
+
+ private:
+  absl::Status ReadSteps(ReportedJob& report);
+  void ReadDatasets(ReportedJob& report);
+
+  const Connection& connection_;
+  const std::unique_ptr<muster::v1::JobService::Stub> jobs_;
+  // To the data server. Nothing: it was not asked yet; an error: it did not answer, and is not asked again.
+  std::optional<absl::StatusOr<std::shared_ptr<grpc::Channel>>> data_;
+};
+
+}  // namespace muster

@@ -1,0 +1,182 @@
+#include "client/report/settings.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "client/html_text.h"
+#include "client/init/job_draft.h"
+#include "client/words.h"
+
+namespace muster {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+using muster::v1::JobSpec;
+
+// The shortest text that reads back as the same number.
+template <typename Number>
+std::string ShortestText(Number value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof(text), value).ptr};
+}
+
+// A scalar in YAML. In quotes, characters that a reader would not see are escaped.
+std::string OneLineScalar(const std::string& text) {
+  const std::string scalar = YamlScalar(text);
+  std::string visible;
+  for (size_t i = 0; i < scalar.size(); ++i) {
+    const size_t bytes = DeceptiveBytesAt(scalar, i);
+    if (bytes == 0) {
+      visible += scalar[i];
+      continue;
+    }
+    const auto byte = [&](size_t k) { return static_cast<unsigned>(static_cast<unsigned char>(scalar[i + k])); };
+    const unsigned code = bytes == 1   ? byte(0)
+                          : bytes == 2 ? (byte(0) & 0x1Fu) << 6 | (byte(1) & 0x3Fu)
+                                       : (byte(0) & 0x0Fu) << 12 | (byte(1) & 0x3Fu) << 6 | (byte(2) & 0x3Fu);
+    absl::StrAppendFormat(&visible, "\\u%04X", code);
+    i += bytes - 1;
+  }
+  return visible;
+}
+
+std::string SingleValue(const Message& message, const FieldDescriptor& field) {
+  const auto& reflection = *message.GetReflection();
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_STRING: return OneLineScalar(reflection.GetString(message, &field));
+    case FieldDescriptor::CPPTYPE_BOOL: return reflection.GetBool(message, &field) ? "true" : "false";
+    case FieldDescriptor::CPPTYPE_INT32: return absl::StrCat(reflection.GetInt32(message, &field));
+    case FieldDescriptor::CPPTYPE_INT64: return absl::StrCat(reflection.GetInt64(message, &field));
+    case FieldDescriptor::CPPTYPE_UINT32: return absl::StrCat(reflection.GetUInt32(message, &field));
+    case FieldDescriptor::CPPTYPE_UINT64: return absl::StrCat(reflection.GetUInt64(message, &field));
+    case FieldDescriptor::CPPTYPE_FLOAT: return ShortestText(reflection.GetFloat(message, &field));
+    case FieldDescriptor::CPPTYPE_DOUBLE: return ShortestText(reflection.GetDouble(message, &field));
+    case FieldDescriptor::CPPTYPE_ENUM: return WordOf(*reflection.GetEnum(message, &field));
+    case FieldDescriptor::CPPTYPE_MESSAGE: return "";
+  }
+  return "";
+}
+
+// Those that are set, in the order of the message.
+std::vector<const FieldDescriptor*> SetFields(const Message& message) {
+  const auto& reflection = *message.GetReflection();
+  std::vector<const FieldDescriptor*> fields;
+  for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
+    const FieldDescriptor* field = message.GetDescriptor()->field(i);
+    const bool is_set = field->is_repeated() ? reflection.FieldSize(message, field) > 0 : reflection.HasField(message, field);
+    if (is_set) fields.push_back(field);
+  }
+  return fields;
+}
+
+std::string FlowMap(const Message& message);
+
+std::string ListValue(const Message& message, const FieldDescriptor& field) {
+  const auto& reflection = *message.GetReflection();
+  std::vector<std::string> items;
+  for (int i = 0; i < reflection.FieldSize(message, &field); ++i) {
+    switch (field.cpp_type()) {
+      case FieldDescriptor::CPPTYPE_STRING:
+        items.push_back(OneLineScalar(reflection.GetRepeatedString(message, &field, i)));
+        break;
+      case FieldDescriptor::CPPTYPE_UINT32:
+        items.push_back(absl::StrCat(reflection.GetRepeatedUInt32(message, &field, i)));
+        break;
+      case FieldDescriptor::CPPTYPE_FLOAT:
+        items.push_back(ShortestText(reflection.GetRepeatedFloat(message, &field, i)));
+        break;
+      case FieldDescriptor::CPPTYPE_MESSAGE:
+        items.push_back(FlowMap(reflection.GetRepeatedMessage(message, &field, i)));
+        break;
+      case FieldDescriptor::CPPTYPE_BOOL:
+      case FieldDescriptor::CPPTYPE_DOUBLE:
+      case FieldDescriptor::CPPTYPE_ENUM:
+      case FieldDescriptor::CPPTYPE_INT32:
+      case FieldDescriptor::CPPTYPE_INT64:
+      case FieldDescriptor::CPPTYPE_UINT64: break;  // no job file has a list of these
+    }
+  }
+  return absl::StrCat("[", absl::StrJoin(items, ", "), "]");
+}
+
+// {a: 1, b: {c: 2}}
+std::string FlowMap(const Message& message) {
+  std::vector<std::string> entries;
+  for (const FieldDescriptor* field : SetFields(message)) {
+    const bool is_map = !field->is_repeated() && field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
+    entries.push_back(absl::StrCat(field->name(), ": ",
+                                   field->is_repeated() ? ListValue(message, *field)
+                                   : is_map             ? FlowMap(message.GetReflection()->GetMessage(message, field))
+                                                        : SingleValue(message, *field)));
+  }
+  return absl::StrCat("{", absl::StrJoin(entries, ", "), "}");
+}
+
+void AddSettings(const Message& message, const std::string& prefix, std::vector<Setting>& settings) {
+  for (const FieldDescriptor* set : SetFields(message)) {
+    const FieldDescriptor& field = *set;
+    const std::string path = absl::StrCat(prefix, field.name());
+    if (field.is_repeated()) {
+      settings.push_back({path, ListValue(message, field)});
+    } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      AddSettings(message.GetReflection()->GetMessage(message, &field), absl::StrCat(path, "."), settings);
+    } else {
+      settings.push_back({path, SingleValue(message, field)});
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<Setting> SettingsOf(const JobSpec& spec) {
+  std::vector<Setting> settings;
+  AddSettings(spec, "", settings);
+  return settings;
+}
+
+std::string JobFileOf(const JobSpec& spec) {
+  std::string text;
+  std::vector<std::string> open;  // sections of the previous line
+  for (const Setting& setting : SettingsOf(spec)) {
+    const std::vector<std::string> names = absl::StrSplit(setting.field, '.');
+    size_t shared = 0;
+    while (shared < open.size() && shared + 1 < names.size() && open[shared] == names[shared]) ++shared;
+    open.assign(names.begin(), names.end() - 1);
+    for (size_t i = shared; i < open.size(); ++i) absl::StrAppend(&text, std::string(2 * i, ' '), open[i], ":\n");
+    absl::StrAppend(&text, std::string(2 * open.size(), ' '), names.back(), ": ", setting.value, "\n");
+  }
+  return text;
+}
+
+std::vector<DifferingSetting> DifferingSettings(absl::Span<const JobSpec> specs) {
+  std::vector<DifferingSetting> all;
+  for (size_t s = 0; s < specs.size(); ++s) {
+    size_t after = 0;  // where a field that no specification before has is inserted
+    for (const Setting& setting : SettingsOf(specs[s])) {
+      const auto known =
+          std::find_if(all.begin(), all.end(), [&](const DifferingSetting& other) { return other.field == setting.field; });
+      const auto entry =
+          known != all.end()
+              ? known
+              : all.insert(all.begin() + static_cast<std::ptrdiff_t>(after),
+                               DifferingSetting{setting.field, std::vector<std::string>(specs.size())});
+      entry->values[s] = setting.value;
+      after = static_cast<size_t>(entry - all.begin()) + 1;
+    }
+  }
+  std::erase_if(all, [](const DifferingSetting& setting) {
+    const auto is_first = [&setting](const std::string& value) { return value == setting.values[0]; };
+    return setting.field == "name" || std::ranges::all_of(setting.values, is_first);
+  });
+  return all;
+}
+
+}  // namespace muster

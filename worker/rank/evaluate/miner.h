@@ -1,0 +1,30 @@
+// Hard negatives by an encoder: each rank searches its own documents exactly for all queries, and rank 0 chooses.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "muster/internal/v1/data_plane.pb.h"
+#include "worker/rank/collective/group.h"
+#include "worker/rank/evaluate/evaluator.h"
+#include "worker/rank/evaluate/mining_rules.h"
+#include "worker/rank/model/encoder.h"
+
+namespace muster {
+
+struct Mined {
+  muster::internal::v1::MinedNegatives negatives;
+  uint64_t queries = 0;        // with a positive
+  uint64_t short_queries = 0;  // of these, with fewer negatives than asked for
+};
+
+// Called by all ranks together; rank 0 alone gets negatives and counts. The result is a function of the embeddings and
+// the rules: the number of ranks changes it only where rounding decides between two scores.
+//
+// `source.header.mining` must be there: FAILED_PRECONDITION otherwise. INVALID_ARGUMENT, alike on all ranks: no query has a
+// positive, nothing can be mined by these rules, or what Evaluate (evaluator.h) calls so. Of `options` the metrics and
+// ignore_identical_ids are not used.
+absl::StatusOr<Mined> Mine(const Encoder& encoder, Group& group, EvaluationSource source, const MiningRules& rules,
+                           const EvaluatorOptions& options);
+
+}  // namespace muster

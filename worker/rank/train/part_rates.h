@@ -1,0 +1,23 @@
+// The learning rates of a model's parts (optimizer.learning_rates, optimizer.layer_decay), as pure functions.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "muster/v1/job.pb.h"
+#include "worker/rank/model/encoder.h"
+
+namespace muster {
+
+// The group of each parameter: its depth (common/model/parts.h), or 0 where the specification gives all parts one rate.
+std::vector<size_t> RateGroupsOf(const muster::v1::OptimizerSpec& spec, std::span<const Parameter> parameters, int64_t layers);
+
+// The maximum of the schedule for each group. A part that learning_rates names has that rate, the others learning_rate.
+// With layer_decay d and L layers, layer i has its part's rate times d^(L - 1 - i). Embeddings that learning_rates does not
+// name have learning_rate times d^L; the head is not decayed.
+// Source: Bao et al., "BEiT", ICLR 2022, and Clark et al., "ELECTRA", ICLR 2020, whose last layer has d^1 and d^2: they
+// train a new head at the full rate.
+std::vector<double> MaximaOf(const muster::v1::OptimizerSpec& spec, int64_t layers);
+
+}  // namespace muster
