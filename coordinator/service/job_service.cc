@@ -65,7 +65,7 @@ absl::StatusOr<JobServiceImpl::Resolution> JobServiceImpl::Resolve(const std::st
     return absl::UnimplementedError("model.from: the data server is of an older version, without checkpoints of other jobs. Upgrade it.");
   }
   if (resolution.resolved.stages_size() != filled.stages_size()) {
-    return absl::UnimplementedError("stages: the data server is of an older version, and knows no stages. Upgrade it.");
+    return absl::UnimplementedError("stages: the data server is of an older version without stages. Upgrade it.");
   }
   if (filled.has_mine() && resolution.resolved.mine_dataset().empty()) {
     return absl::UnimplementedError("mine: the data server is of an older version, and knows no mining. Upgrade it.");
