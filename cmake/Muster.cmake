@@ -64,6 +64,6 @@ function(muster_cc_test name)
   # Makes MKL round the same way for any alignment of its operands, as in every rank (worker/rank/main.cc).
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST
     PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "MKL_CBWR=AUTO,STRICT"
-    # The ranks' setting: spinning threads are very slow while other tests run.
+    # As ranks have it: spinning threads are very slow while other tests run.
     ENVIRONMENT_MODIFICATION "OMP_WAIT_POLICY=set:passive")
 endfunction()

@@ -27,7 +27,7 @@ class MetricsServer {
   HttpServer::Page Scrape();
 
   std::shared_ptr<prometheus::Registry> registry_;
-  // Uses the names of prometheus-cpp's own server, which in Debian's build accepts no IPv6 address.
+  // Families with the names of prometheus-cpp's own server, which in Debian's build accepts no IPv6 address.
   prometheus::Registry own_;
   prometheus::Counter& bytes_;
   prometheus::Counter& scrapes_;

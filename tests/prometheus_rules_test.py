@@ -13,7 +13,8 @@ RULES = PROMETHEUS / "rules/muster-alerts.yml"
 ALERTS = {"MusterCoordinatorAbsent", "MusterDataServerAbsent", "MusterJobWaitsWhileSlotsAreFree", "MusterNoStepProgress",
           "MusterWorkerLost", "MusterAttemptsRestarting", "MusterSamplesMissingOrRepeated", "MusterStaleWriteBurst",
           "MusterCheckpointTooOld", "MusterStateVolumeFilling", "MusterGpuErrors", "MusterRanksDisagree",
-          "MusterCertificateExpires"}
+          "MusterCertificateExpires", "MusterRpcErrors", "MusterGarbageCollectionFailing", "MusterBackupTooOld",
+          "MusterJobsFailing"}
 
 
 def alerts():
@@ -21,8 +22,25 @@ def alerts():
     return [rule for group in groups for rule in group["rules"]]
 
 
+def streaming_methods():
+    """The methods of the API whose request or reply is a stream."""
+    return {name for path in (ROOT / "proto").rglob("*.proto")
+            for name, request, reply in re.findall(r"rpc (\w+)\s*\(([^)]*)\)\s*returns\s*\(([^)]*)\)", path.read_text(encoding="utf-8"))
+            if "stream " in request + reply}
+
+
+def alertmanager():
+    return yaml.safe_load((PROMETHEUS / "alertmanager.yml").read_text(encoding="utf-8"))
+
+
+def matched(matchers, label):
+    """The values of the label that the matchers allow: 'alertname =~ "A|B"' → {"A", "B"}."""
+    found = [re.fullmatch(rf'{label} ?=~? ?"([^"]+)"', matcher) for matcher in matchers]
+    return {value for match in found if match for value in match.group(1).split("|")}
+
+
 def promtool(*words):
-    done = subprocess.run(["promtool", *map(str, words)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["promtool", *map(str, words)], capture_output=True, text=True, timeout=300)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -64,6 +82,36 @@ class PrometheusRules(unittest.TestCase):
                 for part in (rule["labels"]["severity"], "**Fires when**", "**Impact:**", "**Usual causes:**", "\n1. "):
                     self.assertIn(part, page)
                 self.assertIn(f"({rule['alert']}.md)", table)
+
+    def test_latency_is_measured_without_streams(self):
+        text = (PROMETHEUS / "rules/muster-records.yml").read_text(encoding="utf-8")
+        excluded = set(re.search(r'method!~"\.\*/\(([^)]*)\)"', text).group(1).split("|"))
+        methods = {name for path in (ROOT / "proto").rglob("*.proto")
+                   for name in re.findall(r"rpc (\w+)", path.read_text(encoding="utf-8"))}
+        self.assertEqual(excluded - methods, set(), "no such methods")
+        self.assertEqual(streaming_methods() - excluded, set(), "streams")
+
+    def test_an_alert_is_inhibited_only_by_one_that_is_at_least_as_urgent(self):
+        severities = {name: {rule["labels"]["severity"] for rule in alerts() if rule["alert"] == name} for name in ALERTS}
+        rules = alertmanager()["inhibit_rules"]
+        self.assertTrue(rules)
+        for rule in rules:
+            with self.subTest(rule):
+                sources, targets = (matched(rule[key], "alertname") for key in ("source_matchers", "target_matchers"))
+                self.assertTrue(sources and targets)
+                self.assertEqual((sources | targets) - ALERTS, set(), "no such alerts")
+                pages = all("page" in severities[name] for name in sources)
+                only_warnings = all(severities[name] == {"warning"} for name in targets) or \
+                    matched(rule["target_matchers"], "severity") == {"warning"}
+                self.assertTrue(only_warnings, "a page is never inhibited")
+                self.assertTrue(pages or sources.isdisjoint(targets))
+
+    def test_alertmanager_routes_both_severities_to_receivers_that_exist(self):
+        config = alertmanager()
+        receivers = {receiver["name"] for receiver in config["receivers"]}
+        routes = config["route"]["routes"]
+        self.assertEqual({value for route in routes for value in matched(route["matchers"], "severity")}, {"page", "warning"})
+        self.assertEqual({config["route"]["receiver"], *(route["receiver"] for route in routes)}, receivers)
 
     def test_each_runbook_is_of_an_alert(self):
         pages = {path.stem for path in (ROOT / "docs/operate/runbooks").glob("*.md")}

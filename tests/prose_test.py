@@ -70,6 +70,10 @@ RULES = {
     "lets go": (r"\b(?:lets?|letting) go\b", "releases, drops"),
     "but for": (r"[,(] ?but for\b", "except"),
     "who": (r"(?:^|[.:;/#] )Who (?:has|holds|waits|reads|asks|needs)\b", "a caller that, a thread that"),
+    "is of": (r"\b(?:is|are|was|were) of (?:another|an? (?:older|newer|former)|the (?:same|other|device)|this (?:rank|kind|version))\b",
+              "has another version, belongs to another job, is on the device"),
+    "is its": (r"\b(?:is|are|was|were) (?:its|theirs|ours)[.,;:]", "belongs to it, it made the picture"),
+    "as it does": (r"(?:^|// |# )As (?:\w+ ){1,2}(?:does|do|decides|chooses)[.:]", "the same as, as …, it …"),
     "British": (r"(?:normalis|organis|serialis|initialis|recognis|synchronis|utilis|summaris|generalis|materialis|quantis|tokenis|"
                 r"vectoris|parallelis[^m]|finalis|authoris|customis|minimis|maximis|prioritis|optimis(?!e\b|e_seconds|tic|m\b)|colour|"
                 r"behaviour|favour|honour|neighbour|labell|modelling|artefact|judgement|acknowledgement|\bwhilst|\bamongst|\blearnt\b|"
@@ -157,6 +161,8 @@ class Prose(unittest.TestCase):
             "as always": ["it counts as always", "it is named all the same"], "in turns": ["both run in turns"],
             "lets go": ["manifests that the job let go"], "but for": ["all rows, but for the last"],
             "who": ["an operation ends. Who has waited may read it"],
+            "is of": ["the server is of an older version", "Pointers are of the device"], "is its": ["the pictures are its."],
+            "as it does": ["// As the coordinator decides."],
             "British": ["normalised", "the behaviour", "a colour", "the optimiser", "acknowledgement"],
         }
         self.assertEqual(set(wrong), set(RULES))

@@ -34,7 +34,7 @@ absl::StatusOr<std::unique_ptr<OperationService::Stub>> StubFor(const Connection
 
 absl::Status WithOperations(const absl::Status& status, const char* command) {
   if (!absl::IsUnimplemented(status)) return WithContext(status, command);
-  return absl::UnimplementedError(absl::StrCat(command, ": the server is of an older version, and has no operations. Upgrade it."));
+  return absl::UnimplementedError(absl::StrCat(command, ": the server has an older version, which has no operations. Upgrade it."));
 }
 
 // "62 %", or whatever else is known.

@@ -12,7 +12,7 @@ constexpr std::string_view kFiles = "files and logs of the tool";
 constexpr std::string_view kLoading = "how the tool loads data";
 constexpr std::string_view kSpeed = "speed or memory, not the result";
 constexpr std::string_view kHub = "where the tool fetches models from";
-constexpr std::string_view kEvaluation = "evaluation is of an imported dataset: set evaluate or report";
+constexpr std::string_view kEvaluation = "evaluation needs an imported dataset: set evaluate or report";
 constexpr std::string_view kOptimizer = "the optimizer is AdamW";
 constexpr std::string_view kOneSize = "weights are not split over ranks: every rank holds the model";
 constexpr std::string_view kOwnTeacher = "a teacher's scores come with the data: see loss.distill";
@@ -144,7 +144,7 @@ constexpr auto kRules = std::to_array<RuleOf>({
     {"lora_alpha", kTranslate, ""},
     {"lora_target_modules", kTranslate, ""},
     {"target_modules", kTranslate, ""},
-    {"lora_dropout", kHarmlessIf, "there is no dropout of adapters: model.dropout is of the whole model", "0|0.0"},
+    {"lora_dropout", kHarmlessIf, "there is no dropout of adapters: model.dropout applies to the whole model", "0|0.0"},
     {"lora_name_or_path", kHarmlessIf, "a job starts from a whole model", "null"},
     {"use_lora", kTranslate, ""},
     {"lora", kTranslate, ""},

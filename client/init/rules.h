@@ -7,7 +7,7 @@
 namespace muster {
 
 enum class ArgumentRule {
-  kCopy,         // the value is the field's
+  kCopy,         // the field gets the value
   kHarmless,  // it has no effect on what is trained
   kHarmlessIf,  // harmless with one of `values`; otherwise not translated
   kRefused,      // not translated

@@ -174,13 +174,13 @@ TEST_F(LocalClusterTest, TellsTheCommandWhereTheClusterIs) {
 }
 
 TEST_F(LocalClusterTest, NamesTheServerThatCannotStartAndItsLastLine) {
-  WriteServer("coordinator", "#!/bin/sh\necho 'the journal is of a newer version' >&2\nexit 1\n");
+  WriteServer("coordinator", "#!/bin/sh\necho 'the journal has a newer version' >&2\nexit 1\n");
   auto cluster = LocalCluster::Create(Options(), RealClock());
   ASSERT_TRUE(cluster.ok()) << cluster.status();
   const absl::Status status = (*cluster)->Start();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message()),
-              HasSubstr("muster-coordinator ended: exit code 1: the journal is of a newer version"));
+              HasSubstr("muster-coordinator ended: exit code 1: the journal has a newer version"));
   (*cluster)->Stop();
 }
 

@@ -53,7 +53,7 @@ TEST(CompareRuns, SaysTheSameOfSwappedRuns) {
 TEST(CompareRuns, SaysWhatTheQueriesWouldShowWhereNoDifferenceIsShown) {
   const MetricComparison found = CompareOne(Runs(300, 0.0, 0.1));
   EXPECT_GT(found.p_holm, 0.05);
-  // 2.81 standard errors: 0.8 power at level 0.05.
+  // A difference of 2.81 standard errors is found with power 0.8 at level 0.05.
   EXPECT_NEAR(found.detectable, 2.81 * 0.1 / std::sqrt(300.0), 0.1 * found.detectable);
   EXPECT_THAT(found.verdict, AllOf(StartsWith("no difference shown (p = 0."), HasSubstr("): 300 queries would show one of 0.01"),
                                    HasSubstr(" with 80% power")));

@@ -156,7 +156,7 @@ class FakeJobs final : public muster::v1::JobService::Service {
   grpc::Status DryRun(const muster::v1::SubmitJobRequest& request, muster::v1::SubmitJobResponse& response) const {
     if (!knows_dry_runs) return {grpc::StatusCode::INVALID_ARGUMENT, "request_id: longer than 128 bytes. Use a UUID."};
     *response.mutable_job()->mutable_spec() = request.spec();
-    // As the coordinator of a cluster without GPUs decides.
+    // A coordinator of a cluster without GPUs makes the same choice.
     response.mutable_job()->mutable_spec()->mutable_resources()->set_device(muster::v1::DEVICE_CPU);
     FillDefaults(*response.mutable_job()->mutable_spec());
     auto& preview = *response.mutable_preview();

@@ -91,7 +91,7 @@ TEST_F(CertificatesTest, AnotherAuthorityIsRefused) {
   ASSERT_TRUE(MakeAuthority(folder_ / "other").ok());
   const auto server = Serve(Issue("ca", Role::kData, "data"));
   EXPECT_EQ(Call(server->port(), Issue("other", Role::kSubmitter, "eve")).code(), absl::StatusCode::kUnavailable);
-  // Trusting the server is not enough: the client's own certificate must be of the authority too.
+  // Trusting the server is not enough: the authority must have issued the client's own certificate too.
   SecurityOptions mixed = Issue("other", Role::kSubmitter, "mallory");
   ASSERT_TRUE(WriteFileAtomically(mixed.certificates / "ca.pem", *ReadFile(folder_ / "ca" / "ca.pem")).ok());
   EXPECT_EQ(Call(server->port(), mixed).code(), absl::StatusCode::kUnavailable);

@@ -88,7 +88,7 @@ class Operations {
   absl::StatusOr<const Entry*> Find(const std::string& id) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   static absl::Status CanceledBy(const std::string& user);
   std::string DrawId(muster::v1::OperationKind kind) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  // False: it still runs.
+  // False: it is still running.
   bool AwaitEnd(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Clock& clock_;

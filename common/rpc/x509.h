@@ -49,7 +49,7 @@ absl::Time NotBefore(X509* certificate);
 absl::Time NotAfter(X509* certificate);
 
 // Whether `leaf`, with the help of `intermediates`, leads to one of the authorities, all of them valid at `now`. The
-// error is OpenSSL's.
+// error has OpenSSL's text.
 absl::Status VerifyChain(X509* leaf, const std::vector<CertificatePtr>& intermediates,
                          const std::vector<CertificatePtr>& authorities, absl::Time now);
 

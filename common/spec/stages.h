@@ -23,7 +23,7 @@ inline constexpr int kMaxStages = 16;
 struct Stage {
   uint64_t begin = 0, end = 0;  // steps of the job, from 0; `end` is the first that is not the stage's
   uint64_t steps_per_epoch = 0;
-  uint64_t epochs_before = 0;  // that earlier stages began, so that no two epochs of a job have one number
+  uint64_t epochs_before = 0;  // epochs that earlier stages began, so that each epoch of a job has its own number
   bool operator==(const Stage&) const = default;
 };
 // In their order; never empty. The last one ends with the job.

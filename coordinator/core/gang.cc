@@ -23,7 +23,7 @@ std::string ReasonToWait(const WaitingShape& shape, const Supply& supply) {
   std::string reason = absl::StrCat("needs ", Slots(shape.min, shape.device), ", ", supply.free, " free");
   if (supply.withheld > 0) absl::StrAppend(&reason, ", ", supply.withheld, " withheld (", supply.withheld_reason, ")");
   if (supply.elsewhere > 0) {
-    absl::StrAppend(&reason, ", ", supply.elsewhere, " more on workers of another version (a job's ranks are of one)");
+    absl::StrAppend(&reason, ", ", supply.elsewhere, " more on workers of another version (all ranks of a job need the same one)");
   }
   if (supply.older > 0) {
     absl::StrAppend(&reason, ", ", supply.older, " on workers of an older version, which cannot run this job");

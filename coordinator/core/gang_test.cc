@@ -149,8 +149,8 @@ TEST(PlanGangs, NeverMixesProtocolsInOneGang) {
   mixed.workers[0].protocol = 1;
   GangPlan plan = PlanGangs(mixed, {Gpu("a", 1, 5, 5)});
   EXPECT_THAT(plan.placements, IsEmpty());
-  EXPECT_THAT(plan.waiting, ElementsAre(Waiting{"a", "needs 5 GPUs, 4 free, 2 more on workers of another version (a "
-                                                     "job's ranks are of one): the connected workers have 4 in all"}));
+  EXPECT_THAT(plan.waiting, ElementsAre(Waiting{"a", "needs 5 GPUs, 4 free, 2 more on workers of another version (all "
+                                                     "ranks of a job need the same one): the connected workers have 4 in all"}));
   plan = PlanGangs(mixed, {Gpu("a", 1, 2, 8), Gpu("b", 2, 2, 8)});
   ASSERT_THAT(plan.placements, SizeIs(2));
   EXPECT_THAT(Where(plan.placements[0]), ElementsAre("w1:0", "w1:1", "w1:2", "w1:3")) << "where most is free";

@@ -54,7 +54,7 @@ absl::StatusOr<SubmissionPlace> PlaceOfToken(const ListJobsRequest& request) {
   }
   if (parts[2] != Fingerprint(request)) {
     return absl::InvalidArgumentError(
-        "page_token: is of a list with another filter or order. Repeat the request of the first page, or leave the token "
+        "page_token: comes from a list with another filter or order. Repeat the request of the first page, or leave the token "
         "empty.");
   }
   return place;

@@ -152,7 +152,7 @@ absl::Status Machine::On(const UserCommand& event) {
       break;
     case Verb::kResume:
       if (ended) break;
-      if (record().running().has_stop() && record().running().stop().pause()) {  // it still stops, and continues afterwards
+      if (record().running().has_stop() && record().running().stop().pause()) {  // it is still stopping, and continues afterwards
         record().mutable_running()->mutable_stop()->set_pause(false);
         AddToStop({muster::v1::REASON_CODE_RESUMED, absl::StrCat("resumed ", by)});
         MoveTo(phase(), {muster::v1::REASON_CODE_RESUMED,

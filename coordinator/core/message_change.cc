@@ -24,7 +24,7 @@ using journal::v1::MessageChange;
 
 bool IsMessage(const FieldDescriptor* field) { return field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE; }
 
-// A message and one of its fields. `index` is of a repeated field; -1: the field is not repeated.
+// A message and one of its fields. `index`: of the element of a repeated field; -1: the field is not repeated.
 struct FieldAt {
   const Message& message;
   const FieldDescriptor* field;
@@ -233,7 +233,7 @@ absl::Status Unfit(absl::string_view what, const Message& message) {
 
 absl::Status ApplyToList(const FieldChange& change, const FieldDescriptor* field, Message& message) {
   const Reflection& reflection = *message.GetReflection();
-  if (field->is_map() || change.has_message()) return Unfit("is of another kind of field", message);
+  if (field->is_map() || change.has_message()) return Unfit("changes another kind of field", message);
   const int size = reflection.FieldSize(message, field);
   const uint64_t dropped = uint64_t{change.dropped_first()} + change.dropped_last();
   if (dropped > static_cast<uint64_t>(size)) return Unfit("drops elements that do not exist", message);
@@ -242,7 +242,7 @@ absl::Status ApplyToList(const FieldChange& change, const FieldDescriptor* field
   for (int i = size; i > kept; --i) reflection.RemoveLast(&message, field);
   for (const ElementChange& element : change.elements()) {
     if (!IsMessage(field) || element.index() >= static_cast<uint32_t>(kept)) {
-      return Unfit("is of an element that does not exist", message);
+      return Unfit("changes an element that does not exist", message);
     }
     const absl::Status status =
         ApplyChange(element.change(), *reflection.MutableRepeatedMessage(&message, field, static_cast<int>(element.index())));

@@ -13,7 +13,7 @@
 
 namespace muster {
 
-// Both are of one type. Fields that this version does not know are taken as equal, and ApplyChange keeps them.
+// Both have one type. Fields that this version does not know are taken as equal, and ApplyChange keeps them.
 journal::v1::MessageChange ChangeOf(const google::protobuf::Message& before, const google::protobuf::Message& after);
 
 // Whether the change is empty.

@@ -1,4 +1,4 @@
-// The coordinator's soft state: heartbeats, progress, and what agents report to run. Never journaled; after a restart it is
+// The coordinator's soft state: heartbeats, progress, and the ranks that agents report. Never journaled; after a restart it is
 // rebuilt from the agents' reports. Step() reads and changes it, so it depends only on events.
 #pragma once
 

@@ -39,7 +39,7 @@ struct State {
   StateIndex index;
 };
 
-// Applies a record to the state, both when it is committed and in a replay. FAILED_PRECONDITION: the record is of an unknown
+// Applies a record to the state, both when it is committed and in a replay. FAILED_PRECONDITION: the record has an unknown
 // kind, from a newer version; nothing is changed. DATA_LOSS: the change does not fit its job; it may be partly applied.
 absl::Status Apply(const Record& record, State& state);
 

@@ -83,7 +83,7 @@ struct StateIndex {
   std::map<std::string, DigestReferences> vocabularies;          // blobs that jobs name without a manifest
   std::map<std::string, uint64_t> datasets;                // of jobs that have not ended → how often
   uint64_t gpu_workers = 0;
-  // WorkKey → ranks of the newest attempt → jobs that have had one.
+  // WorkKey → ranks of the newest attempt → jobs that have had an attempt.
   std::map<std::string, std::map<uint32_t, JobsBySequence>> ran;
   bool operator==(const StateIndex&) const = default;
 

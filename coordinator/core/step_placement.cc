@@ -10,7 +10,7 @@
 namespace muster {
 namespace {
 
-// How long an elastic job whose attempt ended waits for slots on which old ranks still stop.
+// How long an elastic job whose attempt ended waits for slots on which old ranks are still stopping.
 constexpr absl::Duration kSettleWithin = absl::Seconds(15);
 // The time to save, stop and start again: growing must save more than this.
 constexpr absl::Duration kRestart = absl::Seconds(30);

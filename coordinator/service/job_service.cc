@@ -62,13 +62,13 @@ absl::StatusOr<JobServiceImpl::Resolution> JobServiceImpl::Resolve(const std::st
   }
   ASSIGN_OR_RETURN(Resolution resolution, options_.resolve(resolve));
   if (resolve.has_model_checkpoint() && !resolution.resolved.has_model_checkpoint()) {
-    return absl::UnimplementedError("model.from: the data server is of an older version, without checkpoints of other jobs. Upgrade it.");
+    return absl::UnimplementedError("model.from: the data server has an older version, without checkpoints of other jobs. Upgrade it.");
   }
   if (resolution.resolved.stages_size() != filled.stages_size()) {
-    return absl::UnimplementedError("stages: the data server is of an older version without stages. Upgrade it.");
+    return absl::UnimplementedError("stages: the data server has an older version, which does not support stages. Upgrade it.");
   }
   if (filled.has_mine() && resolution.resolved.mine_dataset().empty()) {
-    return absl::UnimplementedError("mine: the data server is of an older version, and knows no mining. Upgrade it.");
+    return absl::UnimplementedError("mine: the data server has an older version, which does not support mining. Upgrade it.");
   }
   if (filled.has_mine()) resolution.resolved.set_mine_owner(owner);
   return resolution;

@@ -136,7 +136,7 @@ absl::StatusOr<RendezvousResponse> RendezvousStore::Do(const RendezvousRequest& 
       return response;
     }
     case RendezvousRequest::kCompareSet: {
-      // As c10d's stores do: an absent key is set when `expected` is empty.
+      // The same as in c10d's stores: an absent key is set if `expected` is empty.
       const auto found = values.find(request.compare_set().key());
       const bool matches = found == values.end() ? request.compare_set().expected().empty()
                                                  : found->second == request.compare_set().expected();

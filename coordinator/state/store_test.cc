@@ -251,7 +251,7 @@ TEST_F(StoreTest, RefusesAFormatOfANewerVersion) {
 std::string Hex(const std::string& bytes) { return absl::BytesToHexString(bytes); }
 
 // What a file of a former format holds, in a snapshot and in records after it, is read as this version writes it;
-// afterwards the file is of this version's format, whatever is committed or not.
+// afterwards the file has this version's format, whatever is committed or not.
 TEST_F(StoreTest, UpgradesAFormerJournalOnce) {
   for (const int format : {1, 2}) {
     SetUp();

@@ -6,7 +6,7 @@
 known_parts=(coordinator worker worker-cuda)
 version=$(sed -n 's/^project(muster VERSION \([0-9.]*\).*/\1/p' "$root/CMakeLists.txt")
 
-# parse_part WORD: adds it to `parts` if it names one.
+# parse_part WORD: adds WORD to `parts` if it is the name of a part.
 parse_part() {
   local part
   for part in "${known_parts[@]}"; do

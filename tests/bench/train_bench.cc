@@ -1,5 +1,5 @@
 // muster-train-bench: trains on given batches, one step per command, so that training.py can let it and another trainer
-// take turns. One rank; the step is production's: shares of the planner's cut, the defaults of a job.
+// take turns. One rank; the step is that of a job: shares that the planner cuts, and a job's defaults.
 //
 // --steps FILE  JSON: {"batches": [{"queries": [[id, …], …], "passages": […], "positives": [[column, …], …]}]}
 //
@@ -236,7 +236,7 @@ int main(int argc, char** argv) {
   app.add_option("--cpu-tokens", options.cpu_tokens, "tokens that an evaluation encodes at once")->check(CLI::PositiveNumber);
   CLI11_PARSE(app, argc, argv);
   muster::UseBlockAllocator();
-  setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0);  // as muster-rank
+  setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0);  // the same as in muster-rank
   at::set_num_threads(options.threads);
   const absl::Status status = muster::Serve(options);
   if (status.ok()) return muster::kExitSucceeded;

@@ -306,7 +306,7 @@ class Agent {
     } else {
       AgentMessage message;
       ASSERT_TRUE(message.ParseFromString(bytes));
-      // As WorkerServiceImpl does.
+      // The same as WorkerServiceImpl does.
       if (message.has_heartbeat()) coordinator_.loop->Post(AgentHeartbeat{"w1", session_, message.heartbeat()});
       if (message.has_report()) coordinator_.loop->Post(AgentReport{"w1", session_, message.report()});
     }

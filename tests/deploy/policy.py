@@ -192,7 +192,7 @@ def restricted(objects):
             yield owner, "grace", f"is no longer than a save, {save:.0f} s"
         for volume in spec.get("volumes", []):
             if not set(volume) & {"emptyDir", "secret", "configMap", "projected", "persistentVolumeClaim"}:
-                yield owner, "volume", f"{volume['name']} is of a kind that pods may not have"
+                yield owner, "volume", f"{volume['name']} has a kind that pods may not have"
             claim = volume.get("persistentVolumeClaim", {}).get("claimName")
             if claim and claim not in claims:
                 yield owner, "volume", f"the claim {claim} does not exist"

@@ -1,5 +1,6 @@
-"""Every alert fires when its actual fault is injected, and clears when the fault has ended. And every panel of the
-dashboards has data. Real servers, Debian's Prometheus, the shipped rules with shorter times (watching.py).
+"""Every alert fires when its actual fault is injected, and clears when the fault has ended (alerts about wrong results last
+for a week: deploy/prometheus/tests checks their end). And every panel of the dashboards has data. Real servers, Debian's
+Prometheus, the shipped rules with shorter times (watching.py).
 Independent faults run at the same time; each has a test that waits for it and reports it."""
 import json
 import os
@@ -17,7 +18,7 @@ import tiny_volume  # noqa: E402
 from apart import Apart  # noqa: E402
 from cluster import ROOT, push_topics, topics_job, wait_until  # noqa: E402
 from watching import Prometheus  # noqa: E402
-from wire import Proxy, channel, data_plane_pb2, data_plane_pb2_grpc, grpc  # noqa: E402
+from wire import Proxy, backup_pb2, backup_pb2_grpc, channel, data_plane_pb2, data_plane_pb2_grpc, grpc  # noqa: E402
 
 LONG = {"steps": 100000}
 ONE_SLOT = {"device": "cpu", "slots": {"min": 1, "max": 1}, "threads": 1}
@@ -156,8 +157,52 @@ class Watched:
         self.prometheus.wait_until_fires("MusterRanksDisagree")
         self.training(job, attempt=2, step=5)
         self.cluster.ok("cancel", job)
-        self.prometheus.wait_until_clear("MusterSamplesMissingOrRepeated")
-        self.prometheus.wait_until_clear("MusterRanksDisagree")
+
+    def diverge(self):
+        """Three jobs whose weights overflow after the first step."""
+        for number in range(3):
+            job = self.submit(f"diverges-{number}", resources=ONE_SLOT, optimizer={"learning_rate": 1e30})
+            self.cluster.wait_for_phase(job, "JOB_PHASE_FAILED")
+        self.prometheus.wait_until_fires("MusterJobsFailing")
+        self.prometheus.wait_until_clear("MusterJobsFailing")
+
+    # ---- faults of the data server's maintenance
+
+    def endless_backup(self):
+        """A backup that does not end: every collection of garbage is refused, and so is each call for one."""
+        ended = threading.Event()
+
+        def requests():
+            yield backup_pb2.CopyRequest(hold=backup_pb2.CopyHold())
+            ended.wait(120)
+
+        def fires():
+            self.cluster.muster("gc")
+            return self.prometheus.alerts("MusterGarbageCollectionFailing") and \
+                self.prometheus.alerts("MusterRpcErrors", instance=self.cluster.coordinator.metrics)
+
+        with channel(self.cluster.data.address, self.cluster.folder / "certs/tester") as operator:
+            replies = backup_pb2_grpc.BackupServiceStub(operator).Copy(requests(), timeout=120)
+            next(replies)
+            try:
+                wait_until("MusterGarbageCollectionFailing and MusterRpcErrors fire", fires, 60, every=0.1)
+            finally:
+                ended.set()
+            list(replies)
+
+        def clear():
+            self.cluster.ok("gc")
+            return not self.prometheus.alerts("MusterGarbageCollectionFailing")
+        wait_until("MusterGarbageCollectionFailing is clear", clear, 60, every=0.1)
+        self.prometheus.wait_until_clear("MusterRpcErrors")
+
+    def late_backup(self):
+        """A backup, none for too long, and then another one."""
+        folder = self.cluster.folder / "backups"
+        self.cluster.ok("backup", "take", folder)
+        self.prometheus.wait_until_fires("MusterBackupTooOld")
+        self.cluster.ok("backup", "take", folder)
+        self.prometheus.wait_until_clear("MusterBackupTooOld")
 
     # ---- faults of servers that no job uses
 
@@ -225,7 +270,8 @@ class Alerts(unittest.TestCase):
         cls.pool = futures.ThreadPoolExecutor(8)
         cls.addClassCleanup(cls.pool.shutdown)
         watched, chain = cls.watched, {}
-        for fault in (watched.hang, watched.wait_behind, watched.restart_and_replay, watched.tamper):
+        for fault in (watched.hang, watched.wait_behind, watched.restart_and_replay, watched.tamper, watched.diverge,
+                      watched.endless_backup, watched.late_backup):
             chain[fault.__name__] = futures.Future()
         cls.faults = chain
         cls.pool.submit(cls.one_after_the_other, chain)
@@ -256,6 +302,20 @@ class Alerts(unittest.TestCase):
 
     def test_samples_and_plans_that_are_tampered_with(self):
         self.faults["tamper"].result()
+
+    def test_wrong_results_are_reported_until_they_are_silenced(self):
+        futures.wait(self.faults.values())
+        for name in ("MusterSamplesMissingOrRepeated", "MusterRanksDisagree"):
+            self.assertTrue(self.watched.prometheus.alerts(name), name)
+
+    def test_jobs_that_fail(self):
+        self.faults["diverge"].result()
+
+    def test_collections_of_garbage_that_fail(self):
+        self.faults["endless_backup"].result()
+
+    def test_a_backup_that_is_late(self):
+        self.faults["late_backup"].result()
 
     def test_a_worker_that_freezes_and_a_gpu_with_errors(self):
         self.faults["frozen_worker"].result()

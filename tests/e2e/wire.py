@@ -16,7 +16,7 @@ subprocess.run(["protoc", f"-I{ROOT / 'proto'}", f"--python_out={GENERATED.name}
                 *[str(path) for path in sorted((ROOT / "proto/muster").rglob("*.proto"))]], check=True)
 sys.path.insert(0, GENERATED.name)
 import grpc  # noqa: E402
-from muster.internal.v1 import data_plane_pb2, data_plane_pb2_grpc  # noqa: E402,F401
+from muster.internal.v1 import backup_pb2, backup_pb2_grpc, data_plane_pb2, data_plane_pb2_grpc  # noqa: E402,F401
 
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 

@@ -17,7 +17,7 @@ using namespace muster::v1;  // NOLINT: the specification's values
 constexpr Objective kObjectives[] = {OBJECTIVE_JOINTLH, OBJECTIVE_JOINTLH_SUM, OBJECTIVE_RAND1LH,
                                      OBJECTIVE_SUMMARGLH, OBJECTIVE_LSEPAIR, OBJECTIVE_MEAN1LH};
 
-// Compares this rank's gradients with the reference; both are of the global batch.
+// Compares this rank's gradients with the reference; both cover the global batch.
 absl::Status CompareStep(Objective objective, Group& group, at::Device device, Figures& figures) {
   const Problem problem = StepProblem(objective);
   const TrainerOptions options = StepOptions(objective);

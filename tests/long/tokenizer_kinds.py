@@ -148,7 +148,7 @@ def _unigram(texts, size, normalizer=None, pre_tokenizer=None, byte_fallback=Fal
 
 
 def _whole_text(tokenizer):
-    """After training, which would be slow with texts for words."""
+    """Makes a text one word; called after training, which would be slow with such long words."""
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(split=False)
     return tokenizer
 

@@ -114,7 +114,7 @@ absl::Status BindNccl(Variables& passed, const RankVariableOptions& options, con
   if (loopback || wanted.name.empty() || (!setting.empty() && !options.interface_is_chosen)) return absl::OkStatus();
   const std::string family = IsIpv6(wanted.address) ? "AF_INET6" : "AF_INET";
   const std::string chosen = ValueOf(passed, "NCCL_SOCKET_FAMILY");
-  if (!chosen.empty() && chosen != family) return disagree(absl::StrCat("NCCL_SOCKET_FAMILY=", chosen), "is of the other kind");
+  if (!chosen.empty() && chosen != family) return disagree(absl::StrCat("NCCL_SOCKET_FAMILY=", chosen), "names the other kind");
   passed["NCCL_SOCKET_FAMILY"] = family;
   return absl::OkStatus();
 }

@@ -303,7 +303,7 @@ absl::Status Importer::NoSchema() const {
   if (looks.empty()) looks.push_back("no file came");
   if (paths_.size() > looks_.size()) looks.push_back("…");
   return absl::InvalidArgumentError(
-      absl::StrCat("no file is of a known schema: ", absl::StrJoin(looks, "; "), ". Known: ", KnownSchemas(),
+      absl::StrCat("no file has a known schema: ", absl::StrJoin(looks, "; "), ". Known: ", KnownSchemas(),
                    ". Write one JSON object per line to a file named *.jsonl, such as ", kExampleLine,
                    "; a file of another name needs --schema flagembedding."));
 }

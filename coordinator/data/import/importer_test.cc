@@ -34,7 +34,7 @@ std::vector<File> BeirFiles() {
   return {{"corpus.jsonl", kCorpus}, {"queries.jsonl", kQueries}, {"qrels/train.tsv", kTrain}};
 }
 
-// Of a query in the first split: "2.5 - 0", where - is none; "": the split has none.
+// Of a query in the first split: "2.5 - 0", where - means no score; "": the split has no scores.
 std::string ScoresOf(const Dataset& dataset, uint32_t query) {
   std::string text;
   for (const float score : dataset.scores(0, query)) {
@@ -178,12 +178,12 @@ TEST_F(ImporterTest, SaysWhatFilesOfNoSchemaLookLikeAndWhatToDo) {
       " Known: ", KnownSchemas(), ". Write one JSON object per line to a file named *.jsonl, such as {\"query\": \"…\", "
       "\"pos\": [\"…\"], \"neg\": [\"…\"]}; a file of another name needs --schema flagembedding.");
   EXPECT_EQ(ErrorOf({{"pairs.csv", "a,b\n"}}),
-            "no file is of a known schema: pairs.csv looks like CSV with the columns a, b." + rest);
+            "no file has a known schema: pairs.csv looks like CSV with the columns a, b." + rest);
   EXPECT_EQ(ErrorOf({{"train.jsonl", ""}, {"a.txt", "x"}}),
-            "no file is of a known schema: train.jsonl is empty; a.txt looks like text that begins \"x\"." + rest);
+            "no file has a known schema: train.jsonl is empty; a.txt looks like text that begins \"x\"." + rest);
   EXPECT_EQ(ErrorOf({{"a.md", ""}, {"b.md", ""}, {"c.md", ""}, {"d.md", ""}}),
-            "no file is of a known schema: a.md is empty; b.md is empty; c.md is empty; …." + rest);
-  EXPECT_EQ(ErrorOf({}), "no file is of a known schema: no file came." + rest);
+            "no file has a known schema: a.md is empty; b.md is empty; c.md is empty; …." + rest);
+  EXPECT_EQ(ErrorOf({}), "no file has a known schema: no file came." + rest);
   // A file that is left out is not checked: this one is a gzip stream that ends early.
   EXPECT_TRUE(Import({{"t.jsonl", kRow}, {"cut.bin.gz", "\x1f\x8b\x08"}}).ok());
 }

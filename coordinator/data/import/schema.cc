@@ -20,7 +20,7 @@ std::vector<RecordKind> AllKinds() {
   return all;
 }
 
-// Judgments that other schemas by id may have together with their own tables.
+// Schemas whose judgments refer to ids. Each accepts the judgments of the others next to its own tables.
 bool IsJudgmentList(std::string_view schema) { return schema == "beir" || schema == "trec" || schema == "msmarco"; }
 
 bool IsOf(const RecordKind& kind, std::string_view schema) {

@@ -83,7 +83,7 @@ void EvaluationSource::AddJudgments(EvaluationHeader& header) const {
   }
 }
 
-// Each query whose id is a document's, with that document, in order of the queries; then the end mark.
+// Each query that has the id of a document, with that document, in order of the queries; then the end mark.
 void EvaluationSource::AddIdenticalIds(EvaluationHeader& header) const {
   const Dataset& dataset = *options_.dataset;
   const std::vector<uint32_t>& documents = options_.numbering->documents;

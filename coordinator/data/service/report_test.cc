@@ -220,7 +220,7 @@ TEST_F(ServerBlobImport, AnUploadThatBrokeContinuesWhereItStopped) {
     first = std::min(first, done);
   });
   ASSERT_TRUE(entry.ok()) << entry.status();
-  EXPECT_EQ(first, sent + kChunk) << "the first progress is of the first chunk that is sent";
+  EXPECT_EQ(first, sent + kChunk) << "the first progress covers the first chunk that is sent";
   const auto report = ImportBlobs(Header("set"), {{"rows.jsonl", digest}});
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->dataset().queries(), 100000u);

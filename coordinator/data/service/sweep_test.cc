@@ -16,7 +16,7 @@ using testing::HasSubstr;
 
 class ServerSweep : public DataServerTest {
  protected:
-  // As if nothing stored had been used for two days.
+  // The sweep sees everything that is stored as unused for two days.
   void Age() {
     const auto then = std::filesystem::file_time_type::clock::now() - std::chrono::hours(48);
     for (const auto& entry : std::filesystem::recursive_directory_iterator(root_ / "state")) {

@@ -33,7 +33,7 @@ struct DatasetFacts {
   uint64_t empty_texts = 0;  // documents and queries without a character that is not white space
 };
 
-// Not thread-safe. The folder is the caller's: it is scratch until the caller renames it to the dataset's digest.
+// Not thread-safe. The folder belongs to the caller: it is scratch until the caller renames it to the dataset's digest.
 class DatasetWriter {
  public:
   static absl::StatusOr<std::unique_ptr<DatasetWriter>> Create(const std::filesystem::path& folder);

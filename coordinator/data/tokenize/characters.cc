@@ -110,7 +110,7 @@ bool IsBertPunctuation(UChar32 c) {
 
 bool IsAccent(UChar32 c) {
   if (c == 0x1734) return true;  // a nonspacing mark in Unicode 8, but no longer
-  if (c == 0x1885 || c == 0x1886 || c == 0xA9BD || c == 0x111C9) return false;  // the reverse
+  if (c == 0x1885 || c == 0x1886 || c == 0xA9BD || c == 0x111C9) return false;  // not one in Unicode 8, but now
   return u_charType(c) == U_NON_SPACING_MARK && IsOld(c);
 }
 

@@ -10,7 +10,7 @@
 
 namespace muster {
 
-// The ids are XLMRobertaTokenizer's: <s>, <pad>, </s>, <unk>, then the pieces of the model except its first three, then <mask>.
+// The ids of XLMRobertaTokenizer: <s>, <pad>, </s>, <unk>, then the pieces of the model except its first three, then <mask>.
 // INVALID_ARGUMENT if it is not a Unigram model.
 absl::StatusOr<std::shared_ptr<const Tokenizer>> TokenizerOfSentencePiece(std::string_view model,
                                                                           bool truncates_left = false);

@@ -19,7 +19,7 @@ enum class TokenizerClass {
   kQwen2,       // as kBert
 };
 
-// As AutoTokenizer chooses: tokenizer_class of tokenizer_config.json, else of config.json, else the one of config.json's
+// Chooses as AutoTokenizer does: tokenizer_class of tokenizer_config.json, else of config.json, else the one of config.json's
 // model_type. `model` is config.json, or an empty object. INVALID_ARGUMENT for a class that builds its tokenizer in a way
 // that Muster does not know.
 absl::StatusOr<TokenizerClass> TokenizerClassOf(const JsonObject& config, const JsonObject& model);

@@ -80,7 +80,7 @@ TEST(TokenizerFiles, TheClassDecidesWhoWins) {
   EXPECT_EQ(with("{}"), std::vector<uint32_t>{7});
 }
 
-// As AutoTokenizer of transformers 5.23 chooses: by tokenizer_config.json, else by config.json.
+// The same choice as AutoTokenizer of transformers 5.23: by tokenizer_config.json, else by config.json.
 TEST(TokenizerFiles, TheClassIsTheOneThatTransformersChooses) {
   const std::vector<uint32_t> rebuilt = {5}, as_it_is = {7};  // lowered and stripped of accents, or cased
   const auto with = [](const std::string& config, const std::string& model) {

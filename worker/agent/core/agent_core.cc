@@ -171,7 +171,7 @@ void AgentCore::On(const RankEnded& event) {
 }
 
 void AgentCore::On(const Overslept& event) {
-  // Ranks had as little time as the agent, and the coordinator's answers from that time have not been read.
+  // This host was frozen: its ranks could not run either, and the coordinator's answers from that time have not been read.
   // `orphan_at_` is not moved: the coordinator was not frozen, and gives the slots to others.
   if (welcome_by_.has_value()) *welcome_by_ += event.by;
   if (drained_by_.has_value()) *drained_by_ += event.by;

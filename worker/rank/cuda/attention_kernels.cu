@@ -138,7 +138,7 @@ struct ScoreGradient {
   }
 };
 
-// The grid is the forward's. Also stores delta: per query, the sum of out * d_out.
+// The grid is the same as forward. Also stores delta: per query, the sum of out * d_out.
 template <int D>
 __global__ void __launch_bounds__(kTileThreads)
     AttentionQueryGradientKernel(const AttentionBackwardJob job, float scale) {

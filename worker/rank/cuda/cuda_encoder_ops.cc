@@ -124,7 +124,7 @@ cuda::PoolJob PoolJobOf(const at::Tensor& hidden, const at::Tensor& vectors, Poo
   CheckBeside(vectors, hidden, ParameterType(hidden), sequences * width, "the sequences' vectors");
   TORCH_CHECK(plan.device_first_rows.defined() && plan.device_first_rows.device() == hidden.device() &&
                   hidden.size(0) == plan.rows,
-              "pooling: the plan is of other rows, or on another device");
+              "pooling: the plan has other rows, or is on another device");
   if (mode == PoolingMode::kMax) {
     TORCH_CHECK(places.defined(), "pooling by the largest needs places");
     CheckBeside(places, hidden, at::kInt, sequences * width, "places");
@@ -172,7 +172,7 @@ class Ops final : public EncoderOps {
     CheckRows(table, "a table");
     CheckBeside(indices, rows, at::kLong, rows.size(0), "indices");
     TORCH_CHECK(rows.scalar_type() == table.scalar_type() && rows.size(1) == table.size(1),
-                "rows by index: the table is of another width or type");
+                "rows by index: the table has another width or type");
     const DeviceScope scope(rows.device());
     const auto [sorted, order] = at::sort(indices, /*stable=*/std::optional(true), /*dim=*/0, /*descending=*/false);
     CheckCuda(cuda::AddToRows(ElementOf(rows, "rows by index"), DataOf(rows), sorted.const_data_ptr<int64_t>(),

@@ -8,7 +8,7 @@
 namespace muster::cuda {
 
 // Sequence s covers elements [s * width, (s + 1) * width) of the tensors. Its key is DropoutKey(keys[s], {layer, site}).
-// Pointers are of the device.
+// Pointers point to the device.
 struct MaskJob {
   Element element = Element::kFloat;
   const void* x = nullptr;

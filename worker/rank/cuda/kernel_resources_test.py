@@ -15,7 +15,7 @@ import sys
 ARCHITECTURES = ("80", "90", "100")
 
 # Per multiprocessor. Source: CUDA C++ Programming Guide 13.0, "Technical specifications per compute capability"; the unit
-# of registers is a warp's, from the occupancy calculator of Nsight Compute. 1 KiB of shared memory per block is CUDA's.
+# of registers is a warp's, from the occupancy calculator of Nsight Compute. CUDA takes 1 KiB of shared memory per block.
 WARPS, BLOCKS, REGISTERS = 64, 32, 65536
 REGISTER_UNIT, WARP_UNIT, SHARED_UNIT, SHARED_OF_CUDA = 256, 4, 128, 1024
 SHARED = {"80": 164 << 10, "90": 228 << 10, "100": 228 << 10}

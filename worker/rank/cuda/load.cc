@@ -44,7 +44,7 @@ absl::StatusOr<CudaBackend*> OpenBackend(const fs::path& folder) {
   ASSIGN_OR_RETURN(void* library, Open(beside / "libmuster_cuda.so", RTLD_LOCAL));
   void* symbol = dlsym(library, "MusterCudaBackend");
   if (symbol == nullptr) {
-    return absl::FailedPreconditionError(absl::StrCat((beside / "libmuster_cuda.so").string(), " is of another build"));
+    return absl::FailedPreconditionError(absl::StrCat((beside / "libmuster_cuda.so").string(), " comes from another build"));
   }
   return reinterpret_cast<CudaBackend* (*)()>(symbol)();
 }

@@ -13,7 +13,7 @@ constexpr int64_t kMostNormWidth = 4096;
 
 enum class NormKind { kNone, kLayerNorm, kRmsNorm };  // kNone: only for embeddings
 
-// E is the type `element`; P is double if E is double, otherwise float. Pointers are of the device, and not null unless stated.
+// E is the type `element`; P is double if E is double, otherwise float. Pointers point to the device, and are not null unless stated.
 struct NormJob {
   Element element = Element::kFloat;
   int64_t rows = 0, width = 0;  // width <= kMostNormWidth

@@ -5,11 +5,11 @@
 
 namespace muster::cuda {
 
-// The type E of a row's elements. Beside it, P is the type of parameters, statistics and all arithmetic: double for
+// The type E of a row's elements. P is the type of parameters, statistics and all arithmetic: double for
 // kDouble, otherwise float.
 enum class Element { kFloat, kDouble, kBfloat16 };
 
-// Dropout of rows that belong to sequences, as worker/rank/model/dropout.h defines it. Pointers are of the device.
+// Dropout of rows that belong to sequences, as worker/rank/model/dropout.h defines it. Pointers point to the device.
 struct RowsMask {
   const int64_t* keys = nullptr;        // the bits of uint64, per sequence
   const int64_t* first_rows = nullptr;  // per sequence, and the number of rows at the end

@@ -51,7 +51,7 @@ PackedBatch Pack(const std::vector<Line>& lines, std::vector<size_t>& order) {
   return batch;
 }
 
-// The factors of the embeddings, in the batch's order.
+// By what each number of the embeddings is multiplied in the scalar that is differentiated, in the batch's order.
 at::Tensor Cotangent(const std::vector<size_t>& order, int64_t width) {
   std::vector<double> values;
   for (const size_t line : order) {

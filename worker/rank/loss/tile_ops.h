@@ -23,7 +23,7 @@ struct TilePlan {
 // The plan for a GPU: tiles so large that their products give every multiprocessor a block of 128 x 128 numbers to compute.
 TilePlan GpuTilePlan(int64_t multiprocessors, int64_t memory_bytes);
 
-// Results are bitwise the same for the same arguments and number of threads. All tensors are of the device and dense;
+// Results are bitwise the same for the same arguments and number of threads. All tensors are on the device and dense;
 // positions, rows and columns are int64.
 class TileOps {
  public:

@@ -18,8 +18,8 @@ Kept KeptByPostNorm(const EncoderConfig& config, uint64_t lse) {
   return {.activations = hidden + layers * (6 * hidden + inner), .statistics = 2 + layers * (4 + lse)};
 }
 
-// As for post-norm, plus rotated q, k, v, both halves of the gated part (2 I), and the cosines and sines of global and local
-// layers.
+// The same as for post-norm, plus rotated q, k, v, both halves of the gated part (2 I), and the cosines and sines of global
+// and local layers.
 Kept KeptByModernBert(const EncoderConfig& config, uint64_t lse) {
   const uint64_t hidden = config.hidden_size, inner = config.intermediate_size, layers = config.layers;
   return {.activations = hidden + layers * (6 * hidden + 2 * inner),

@@ -37,7 +37,7 @@ struct Linear {
   double scale = 1;
 
   int64_t OutputSize() const;
-  // Weights, biases and adapters, those that are not trained too; weights that have copies in bfloat16 are not read.
+  // Weights, biases and adapters, trained or not. The step does not read weights that have copies in bfloat16.
   void AppendParameters(ParameterLists& parameters) const;
 };
 

@@ -55,7 +55,7 @@ absl::StatusOr<TrainingCursor> CursorFrom(const std::string& text) {
     const Json json = Json::parse(text);
     if (json.at("format").get<int>() != 1) {
       return absl::FailedPreconditionError(absl::StrCat("format ", json["format"].get<int>(),
-                                                        " is of a newer version. Upgrade the workers."));
+                                                        " has a newer version. Upgrade the workers."));
     }
     TrainingCursor cursor{.step = json.at("step").get<uint64_t>(),
                           .total_steps = json.at("total_steps").get<uint64_t>(),

@@ -114,7 +114,7 @@ void AdamW::UpdateOnCpu(std::span<const at::Tensor> gradients, std::span<const d
 
 void AdamW::UpdateFused(std::span<const at::Tensor> gradients, std::span<const double> learning_rates, double gradient_scale) {
   steps_.fill_(static_cast<double>(step_));
-  // The kernel divides by its scale.
+  // torch's kernel divides by the scale that it is given.
   std::optional<at::Tensor> divisor;
   if (gradient_scale != 1) divisor = at::full({}, 1 / gradient_scale, steps_.options());
   for (Group& group : groups_) {

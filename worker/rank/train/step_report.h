@@ -8,7 +8,7 @@
 
 namespace muster {
 
-// The figures of a step. Counts and means cover the global batch and are equal on all ranks; seconds are this rank's.
+// The figures of a step. Counts and means cover the global batch and are equal on all ranks; seconds are those of this rank.
 struct StepReport {
   uint64_t step = 0;
   double loss = 0, learning_rate = 0, gradient_norm = 0;  // the norm before clipping
@@ -22,8 +22,8 @@ struct StepReport {
   double product_share = 0;                     // of the device's product rate; who measures it sets it; 0: not measured
   uint64_t peak_memory_bytes = 0;               // 0: not measured
   StopRequest stop = StopRequest::kNone;        // a rank was asked to stop: all do, after this step
-  // Without kData, which the caller adds. On a GPU these are the previous step's: its events are read after they have passed,
-  // so that no phase waits for the device.
+  // Without kData, which the caller adds. On a GPU these are those of the previous step: its events are read after they have
+  // passed, so that no phase waits for the device.
   PhaseSeconds seconds;
 };
 

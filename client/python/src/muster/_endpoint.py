@@ -100,7 +100,7 @@ def resolve(given: Settings, environment: Mapping[str, str], config: Settings, r
     address = given.address or environment.get("MUSTER_ADDRESS") or config.address
     variables = environment
     if not address and remembered is not None:
-        address, variables = remembered.address, {}  # certificates and tokens of the environment are another cluster's
+        address, variables = remembered.address, {}  # certificates and tokens of the environment are for another cluster
         config = Settings(certs=remembered.certs, token_file="" if given.certs else remembered.token_file)
     if not address:
         raise InvalidArgumentError(f"no cluster is named. Give address=\"HOST:PORT\", set MUSTER_ADDRESS, or set address in {_CONFIG}; "

@@ -1,8 +1,8 @@
 """Job files: YAML, JSON or a dict, whose keys are the field names of muster.v1.JobSpec, read by way of its descriptor.
 
 The rules and messages are those of the command line (client/job_file.h): enumerations in lower case without prefix or as
-protobuf's JSON spells them, sizes such as 4GiB for 64-bit numbers, unknown keys refused with the nearest name. Rules
-between fields are the coordinator's: it checks them at submission.
+protobuf's JSON spells them, sizes such as 4GiB for 64-bit numbers, unknown keys refused with the nearest name. The
+coordinator checks rules between fields at submission.
 """
 from __future__ import annotations
 

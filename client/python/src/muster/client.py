@@ -290,7 +290,7 @@ def _utc(time: datetime.datetime) -> datetime.datetime:
 
 
 def _is_model_file(path: str) -> bool:
-    """As common/model/folder_files.h has it: configuration, tokenizer and weights."""
+    """Whether a model folder needs the file, by the rule of common/model/folder_files.h: configuration, tokenizer, weights."""
     if path.startswith(("onnx/", "openvino/")):
         return False
     weights = path.endswith(".safetensors") and not path.startswith("checkpoint-") and (

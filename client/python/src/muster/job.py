@@ -173,7 +173,7 @@ class Job:
 
     def metrics(self, after_step: int = 0) -> Any:
         """Metrics by step, up to now, as a pandas.DataFrame, or as a list of dicts without pandas: step, attempt, time, epoch,
-        loss, learning_rate, gradient_norm, … For a repeated step these are the last attempt's. Some steps are left out if they
+        loss, learning_rate, gradient_norm, … A repeated step has those of the last attempt. Some steps are left out if they
         are short, and in the older part of a long history; `step_log` has every step."""
         newest: dict[int, dict[str, Any]] = {}
         for row in self.stream_metrics(follow=False, after_step=after_step):

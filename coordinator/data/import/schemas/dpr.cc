@@ -1,4 +1,4 @@
-// DPR, as its Natural Questions: question, answers, positive_ctxs, negative_ctxs, hard_negative_ctxs.
+// The format of DPR's Natural Questions: question, answers, positive_ctxs, negative_ctxs, hard_negative_ctxs.
 // Source: https://github.com/facebookresearch/DPR, "Retriever input data format".
 #include "common/status.h"
 #include "coordinator/data/import/schemas/fields.h"

@@ -23,7 +23,7 @@ std::vector<absl::string_view> FieldsOf(absl::string_view line) {
   std::vector<absl::string_view> by_tabs = absl::StrSplit(line, '\t');
   std::vector<absl::string_view> by_blanks = absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
   if (by_blanks.size() != 4 || by_tabs.size() == 4) return by_tabs;
-  // "q1 0<tab>d1<tab>1" is TREC's; in "q1<tab>0 d1<tab>1" the document's id has a blank.
+  // "q1 0<tab>d1<tab>1" is a line of TREC; in "q1<tab>0 d1<tab>1" the document's id has a blank.
   const bool is_mixed = absl::StripAsciiWhitespace(by_tabs[0]).find(' ') != absl::string_view::npos && IsNoField(by_blanks[1]);
   return by_tabs.size() != 3 || is_mixed ? by_blanks : by_tabs;
 }

@@ -72,7 +72,7 @@ absl::Status Judge(std::string query, std::string document, Relation relation, f
 // A line of judgments: "query document grade" by tabs, or TREC's "query 0 document grade" by tabs or blanks. The first
 // line of a file is a header if its grade is not a number.
 absl::Status ReadJudgmentLine(const InputRecord& record, RowSink& sink);
-// Whether a line is TREC's: four fields, the second of which is meaningless, with an integer at the end.
+// Whether a line has TREC's form: four fields, the second of which is meaningless, with an integer at the end.
 bool IsTrecLine(std::string_view line);
 bool IsLine(const InputRecord& record);  // the record of a file of plain lines
 

@@ -66,7 +66,7 @@ class NormKernels : public testing::Test {
     }
   }
 
-  // d_x of the norm for gradients `d`, and its sums of columns.
+  // The gradient of the norm's input for the gradients `d` of its output, and the column sums of both parameters.
   static std::vector<double> NormBackward(const Case& c, const Inputs& in, const std::vector<double>& x,
                                           const std::vector<double>& d, std::vector<double>& d_weight,
                                           std::vector<double>& d_bias) {

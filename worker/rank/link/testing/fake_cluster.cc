@@ -118,7 +118,7 @@ grpc::Status FakeData::Stream(grpc::ServerContext* context, const muster::intern
   return grpc::Status::OK;
 }
 
-// Queries are the problem's; documents its passages; a query's positives are relevant.
+// The problem's queries, and its passages as documents; a query's positives are relevant.
 grpc::Status FakeData::StreamEvaluation(grpc::ServerContext*,
                                         const muster::internal::v1::StreamEvaluationRequest* request,
                                         grpc::ServerWriter<muster::internal::v1::StreamEvaluationResponse>* writer) {

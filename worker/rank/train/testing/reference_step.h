@@ -23,7 +23,7 @@ struct StepGradients {
 // An encoder in float64 on the CPU that holds the values of `encoder`'s parameters.
 absl::StatusOr<std::unique_ptr<Encoder>> DoubleEncoder(const Encoder& encoder);
 
-// `encoder` is of float64 on the CPU; its .grad() tensors are replaced. dropout.step is the problem's.
+// `encoder` is of float64 on the CPU; its .grad() tensors are replaced. dropout.step is the step of the problem.
 absl::StatusOr<StepGradients> ReferenceStep(Encoder& encoder, const Problem& problem, const muster::v1::LossSpec& loss,
                                             const Dropout& dropout);
 

@@ -5,7 +5,7 @@
 
 namespace c10::cuda {
 
-// Stream 0 is the caller's, stream 1 the group's.
+// The caller uses stream 0, the group stream 1.
 struct CUDAStream {
   int number = 0;
   int stream() const { return number; }
