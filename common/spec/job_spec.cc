@@ -167,7 +167,7 @@ absl::Status CheckExportAlone(const muster::v1::ModelSpec& model) {
 absl::Status CheckMining(const JobSpec& spec) {
   const muster::v1::MineSpec& mine = spec.mine();
   if (!EvaluatesOnly(spec)) {
-    return Wrong("mine", "a job that trains mines nothing. Set duration.steps: 0, and train with the result in a job of its own.");
+    return Wrong("mine", "a job that trains mines nothing. Set duration.steps: 0, and train with the result in another job.");
   }
   if (spec.has_evaluate() || spec.has_report()) {
     return Wrong(spec.has_evaluate() ? "evaluate" : "report", "a job that mines measures nothing. Leave it out, and use muster eval.");

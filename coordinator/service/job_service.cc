@@ -68,7 +68,7 @@ absl::StatusOr<JobServiceImpl::Resolution> JobServiceImpl::Resolve(const std::st
     return absl::UnimplementedError("stages: the data server is of an older version, and knows no stages. Upgrade it.");
   }
   if (filled.has_mine() && resolution.resolved.mine_dataset().empty()) {
-    return absl::UnimplementedError("mine: the data server is of an older version, and knows no mining. Upgrade it.");
+    return absl::UnimplementedError("mine: the data server is of an older version, which cannot mine. Upgrade it.");
   }
   if (filled.has_mine()) resolution.resolved.set_mine_owner(owner);
   return resolution;
