@@ -21,14 +21,14 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using muster::v1::JobSpec;
 
-// The shortest text that reads back as the same number.
+// The shortest text that parses to the same number.
 template <typename Number>
 std::string ShortestText(Number value) {
   char text[32];
   return {text, std::to_chars(text, text + sizeof(text), value).ptr};
 }
 
-// A scalar in YAML. In quotes, characters that a reader would not see are escaped.
+// A YAML scalar on one line. Escapes invisible characters in quoted texts.
 std::string OneLineScalar(const std::string& text) {
   const std::string scalar = YamlScalar(text);
   std::string visible;
@@ -65,7 +65,7 @@ std::string SingleValue(const Message& message, const FieldDescriptor& field) {
   return "";
 }
 
-// Those that are set, in the order of the message.
+// The fields that are set, in the order of the message.
 std::vector<const FieldDescriptor*> SetFields(const Message& message) {
   const auto& reflection = *message.GetReflection();
   std::vector<const FieldDescriptor*> fields;
@@ -159,7 +159,7 @@ std::string JobFileOf(const JobSpec& spec) {
 std::vector<DifferingSetting> DifferingSettings(absl::Span<const JobSpec> specs) {
   std::vector<DifferingSetting> all;
   for (size_t s = 0; s < specs.size(); ++s) {
-    size_t after = 0;  // where a field that no specification before has is inserted
+    size_t after = 0;  // where to insert a field that no earlier specification has
     for (const Setting& setting : SettingsOf(specs[s])) {
       const auto known =
           std::find_if(all.begin(), all.end(), [&](const DifferingSetting& other) { return other.field == setting.field; });
