@@ -129,8 +129,8 @@ void AddReportCommand(CLI::App& app, Cli& cli) {
                                            "Judgments of the runs, in TREC's or BEIR's format, plain or .gz");
   qrels->type_name("FILE");
   CLI::Option* metric = command->add_option("--metric", flags->runs.metrics,
-                                            "Metrics for --run: ndcg@K, mrr, recall@K, map@K, precision@K, …; may be repeated "
-                                            "(ndcg@10)");
+                                            "Metrics of the runs: ndcg@K, mrr, recall@K, map@K, precision@K, …; may be "
+                                            "repeated (ndcg@10)");
   metric->type_name("METRIC")->allow_extra_args(false);
   CLI::Option* seed = command->add_option("--seed", flags->runs.seed, "Seed of what is drawn at random for the intervals");
   seed->type_name("N")->check(CLI::NonNegativeNumber)->capture_default_str();

@@ -397,7 +397,7 @@ absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embeddin
 
 namespace {
 
-// Of a checkpoint that is the model, or of one on which it is built.
+// Whether the job that stored this checkpoint, or one that stored a checkpoint below it, froze parts of its model.
 bool AnyIsFrozen(const muster::v1::ModelCheckpoint& checkpoint) {
   return !checkpoint.model().freeze().empty() || (checkpoint.has_base() && AnyIsFrozen(checkpoint.base()));
 }

@@ -112,7 +112,7 @@ TEST(Stages, ErrorsNameTheirPlaceInTheList) {
     return std::string(ValidateJobSpec(spec).message());
   };
   EXPECT_EQ(error([](JobSpec& s) { s.mutable_duration()->set_steps(3); }),
-            "duration: excludes stages, which have lengths of their own. Remove one of them.");
+            "duration: cannot be combined with stages, which have their own lengths. Remove one of them.");
   EXPECT_EQ(error([](JobSpec& s) { s.mutable_stages(1)->clear_steps(); }), "stages[1]: has no length. Give epochs or steps.");
   EXPECT_EQ(error([](JobSpec& s) { s.mutable_stages(1)->set_steps(0); }),
             "stages[1].steps: is 0. It must be from 1 to 1000000000.");

@@ -1,6 +1,6 @@
 // A record of a file of any format (JSON, CSV, TSV or Parquet), and the fields that schemas read from it.
 //
-// Errors are INVALID_ARGUMENT; the message says what was expected and what was found, without place and full stop.
+// Errors are INVALID_ARGUMENT; the message says what was expected and what was found, without the place and a final period.
 #pragma once
 
 #include <cstdint>
