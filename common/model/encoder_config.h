@@ -67,7 +67,7 @@ struct EncoderConfig {
   bool exclude_prompt = false;  // the prompt's tokens stay out of pooling
   std::vector<DenseModule> dense;  // between pooling and normalization, in order
   bool normalize = true;
-  int64_t max_sequence_length = 512;  // tokens per text, with the special ones
+  int64_t max_sequence_length = 512;  // tokens per text, including special tokens
   bool lower_case = true;             // tokenizer_config.json do_lower_case
   LoraConfig lora;                    // a job's, no folder's
   std::vector<std::string> frozen;    // parts that a job does not train (common/model/parts.h); a job's, no folder's

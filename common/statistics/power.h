@@ -16,7 +16,7 @@ struct PowerOptions {
 // `effect` standard deviations of the differences. 0 for fewer than two pairs.
 double PairedPower(int64_t count, double effect, double alpha);
 
-// The smallest number of pairs that finds a mean difference with the given power. `deviation`: of the differences.
+// The smallest number of pairs that finds a mean difference with the given power. `deviation`: the differences' standard deviation.
 // Nothing if more than a billion would be needed, as for a difference of 0.
 std::optional<int64_t> PairsNeeded(double difference, double deviation, const PowerOptions& options);
 

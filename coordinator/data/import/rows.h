@@ -33,7 +33,7 @@ namespace muster {
 class Rows final : public RowSink {
  public:
   // `source`: for judgments that name none. The writer outlives this.
-  // `base`: of the dataset that the rows are added to; null: none. It outlives this, too.
+  // `base`: the dataset that the rows are added to; null: none. It outlives this, too.
   Rows(DatasetWriter& writer, std::string source, std::optional<double> max_missing_share, const BaseRecords* base)
       : writer_(writer), references_(max_missing_share, base != nullptr), source_(std::move(source)), base_(base) {}
 

@@ -14,8 +14,8 @@ namespace muster {
 
 struct Mined {
   muster::internal::v1::MinedNegatives negatives;
-  uint64_t queries = 0;        // with a positive
-  uint64_t short_queries = 0;  // of these, with fewer negatives than asked for
+  uint64_t queries = 0;        // how many queries have a positive
+  uint64_t short_queries = 0;  // how many of these got fewer than per_query negatives
 };
 
 // All ranks call it together; only rank 0 gets negatives and counts. The result is a function of the embeddings and the
