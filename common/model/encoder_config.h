@@ -69,7 +69,7 @@ struct EncoderConfig {
   bool normalize = true;
   int64_t max_sequence_length = 512;  // tokens per text, including special tokens
   bool lower_case = true;             // tokenizer_config.json do_lower_case
-  LoraConfig lora;                    // a job's, no folder's
+  LoraConfig lora;                    // set by a job, never by a folder
   std::vector<std::string> frozen;    // parts that a job does not train (common/model/parts.h); a job's, no folder's
   FolderPrompts prompts;
   std::string config_json;  // config.json as it came, for the export; empty: a preset

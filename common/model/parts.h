@@ -20,7 +20,7 @@ struct ModelPart {
   PartKind kind = PartKind::kLayers;
   int64_t first = 0, last = -1;  // for kLayers: the range, both ends included; last -1 means the last layer
 };
-// INVALID_ARGUMENT, with a list of the allowed names, if `name` is not one.
+// INVALID_ARGUMENT, with a list of the allowed names, if `text` is not one.
 absl::StatusOr<ModelPart> ParsePart(std::string_view text);
 
 // Depth of a tensor (or of its adapter): 0 in the embeddings, i + 1 in layer i, config.layers + 1 after the last layer.

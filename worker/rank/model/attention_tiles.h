@@ -270,7 +270,7 @@ MUSTER_INLINE void SoftmaxRow(const ScoreRow& row, float* s, float& top, float& 
   sum = SumOfLanes(total);
 }
 
-// From scores s and the gradients d of mask * p: s <- mask * p, d <- the gradients of s, p * (mask * d - delta).
+// Given scores s and the gradients d of mask * p: s <- mask * p, d <- the gradients of s, p * (mask * d - delta).
 MUSTER_INLINE void SoftmaxBackwardRow(const ScoreRow& row, float lse, float delta, float scale, float* s, float* d) {
   for (int64_t v = 0; v < row.vectors; ++v) {
     Floats p, g;
