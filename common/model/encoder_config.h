@@ -20,8 +20,8 @@ struct DenseModule {
   std::string activation = "tanh";  // identity, tanh, relu, gelu (erf), silu, sigmoid
 };
 
-// Low-rank adaptation: a product's weight is W + alpha / rank * B A, with W fixed and A and B trained, and nothing else
-// is. Source: arXiv 2106.09685.
+// Low-rank adaptation: a product's weight is W + alpha / rank * B A. W is fixed; only A and B are trained. Source:
+// arXiv 2106.09685.
 struct LoraConfig {
   int64_t rank = 0;  // 0: no adaptation; all weights are trained
   double alpha = 32;

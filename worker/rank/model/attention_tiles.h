@@ -181,8 +181,8 @@ class Decisions {
 struct ScoreRow {
   int64_t first_key, vectors;
   int64_t seen_begin, seen_end;  // keys; others have probability 0
-  const float* bias;             // of first_key; null: none
-  const uint16_t* decisions;     // of first_key; null: all are kept
+  const float* bias;             // starts at first_key; null: none
+  const uint16_t* decisions;     // starts at first_key; null: all are kept
   uint32_t threshold;
 };
 
