@@ -54,7 +54,6 @@ RULES = {
     "false negative": (r"false negative by position", "treated as a negative"),
     "normalizer": (r"\bonly normalizer\b", "the loss is divided by …, and by nothing else"),
     "share done": (r"\bshares? done\b", "reports progress; the completed share"),
-    "by name": (r"\brefus(?:e|es|ed|ing) (?:\w+ ){0,3}by name\b", "refused with an error that names it"),
     "parameter of": (r"`\w+`: of ", "say what the parameter is: `type`: the tables' type"),
     "one before": (r"\b[Tt]he (?:version|one|step|stage|bucket|checkpoint|page|line|file|attempt|output|release) before\b"
                    r"(?! (?:it|the|that|this|a|an|its|they|training|we)\b)", "the previous one"),
@@ -163,7 +162,6 @@ class Prose(unittest.TestCase):
             "quantiles": ["9 of 10", "99 of 100", "half of the jobs"], "for real": ["caused for real", "causing their faults for real"],
             "false negative": ["never a false negative by position"],
             "normalizer": ["the only normalizer is R"], "share done": ["report their share done"],
-            "by name": ["Other keys are refused by name.", "a data server that refuses Parquet by name"],
             "parameter of": ["// `type`: of the tables."],
             "one before": ["ranks of the version before", "it continues from the one before.", "the model of the stage before"],
             "own": ["a user who stops own jobs", "[rows, d]: own rows"], "of its own": ["in a thread of its own"],

@@ -190,8 +190,15 @@ Figure PhaseFigure(const StepTable& steps) {
   return figure;
 }
 
+// Where later attempts continue, and where later stages begin.
 std::vector<Mark> MarksOf(const muster::v1::Job& job) {
   std::vector<Mark> marks;
+  uint64_t begins = 0;
+  for (int s = 0; s < job.resolved().stages_size(); ++s) {
+    const double place = static_cast<double>(begins) + 0.5;
+    if (s > 0) marks.push_back({place, absl::StrCat("stage ", s + 1, " begins after step ", begins)});
+    begins += job.resolved().stages(s).steps();
+  }
   for (const auto& attempt : job.attempts()) {
     if (attempt.from_step() == 0) continue;
     marks.push_back({static_cast<double>(attempt.from_step()),
@@ -230,7 +237,7 @@ std::vector<Figure> FiguresOfJob(const ReportedJob& job) {
   const std::vector<Mark> marks = MarksOf(job.job);
   for (Figure& figure : figures) {
     figure.marks = marks;
-    if (!marks.empty()) figure.note += " Dashed lines mark where a new attempt continues.";
+    if (!marks.empty()) figure.note += " Dashed lines mark where a new attempt continues or a new stage begins.";
   }
   return figures;
 }
