@@ -23,14 +23,14 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using muster::v1::JobSpec;
 
-// The shortest text that reads back as the same number.
+// The shortest text that parses to the same number.
 template <typename Number>
 std::string ShortestText(Number value) {
   char text[32];
   return {text, std::to_chars(text, text + sizeof(text), value).ptr};
 }
 
-// A scalar in YAML. In quotes, characters that a reader would not see are escaped.
+// A YAML scalar on one line. Escapes invisible characters in quoted texts.
 std::string OneLineScalar(const std::string& text) {
   const std::string scalar = YamlScalar(text);
   std::string visible;
@@ -67,7 +67,7 @@ std::string SingleValue(const Message& message, const FieldDescriptor& field) {
   return "";
 }
 
-// Those that are set, in the order of the message.
+// The fields that are set, in the order of the message.
 std::vector<const FieldDescriptor*> SetFields(const Message& message) {
   const auto& reflection = *message.GetReflection();
   std::vector<const FieldDescriptor*> fields;

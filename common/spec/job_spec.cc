@@ -374,7 +374,7 @@ absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embeddin
     return Wrong("loss.matryoshka_dimensions", absl::StrCat(largest, ": ", model, ". Name sizes up to that one."));
   }
   return Wrong("loss.matryoshka_dimensions",
-               absl::StrCat("the largest is ", largest, ", and ", model, ": what is beyond ", largest,
+               absl::StrCat("the largest is ", largest, ", and ", model, ": numbers beyond ", largest,
                             " would not be trained. Add ", embedding_size, "."));
 }
 

@@ -332,7 +332,7 @@ TEST(CheckMatryoshka, TheWholeEmbeddingMustBeAmongTheSizes) {
   EXPECT_TRUE(CheckMatryoshka(loss, 384).ok());
   loss.add_matryoshka_dimensions(64);
   EXPECT_EQ(CheckMatryoshka(loss, 384).message(),
-            "loss.matryoshka_dimensions: the largest is 64, and the model has 384 numbers per embedding: what is beyond "
+            "loss.matryoshka_dimensions: the largest is 64, and the model has 384 numbers per embedding: numbers beyond "
             "64 would not be trained. Add 384.");
   loss.add_matryoshka_dimensions(384);
   EXPECT_TRUE(CheckMatryoshka(loss, 384).ok());

@@ -24,7 +24,7 @@ bool NeedsTrainingAids(const JobSpec& spec) {
          !spec.stages().empty() || spec.optimizer().has_learning_rates() || spec.optimizer().has_layer_decay();
 }
 
-// Of a checkpoint that is the model, or of one on which it is built.
+// Whether the job that stored this checkpoint, or one that stored a checkpoint below it, froze parts of its model.
 bool AnyIsFrozen(const muster::v1::ModelCheckpoint& checkpoint) {
   return !checkpoint.model().freeze().empty() || (checkpoint.has_base() && AnyIsFrozen(checkpoint.base()));
 }

@@ -147,7 +147,7 @@ absl::StatusOr<std::shared_ptr<const TrainingFacts>> FactsOf(DataStores& stores,
   return stores.facts.Get(key, walk, [] { return absl::OkStatus(); });
 }
 
-// Of a job without stages, or of the job that trains as one of the stages.
+// `spec` is a job without stages, or the separate job that trains as one of the stages does (SpecOfStage).
 absl::StatusOr<muster::v1::ResolvedStage> ResolveStage(DataStores& stores, std::shared_ptr<const Dataset> dataset,
                                                        const JobSpec& spec, const JobSpec& given,
                                                        std::vector<std::string>& notes) {

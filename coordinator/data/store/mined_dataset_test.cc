@@ -19,7 +19,7 @@ class MinedDatasetTest : public testing::Test {
   void SetUp() override { root_ = MakeScratchFolder(testing::TempDir(), "mined").value(); }
   void TearDown() override { std::filesystem::remove_all(root_); }
 
-  // Names as users give them, or (rows) as an import does; some texts occur under two ids.
+  // Ids are those that users give or, with `rows`, those that an import makes up; some texts occur under two ids.
   std::shared_ptr<const Dataset> Base(bool rows) {
     const auto folder = MakeScratchFolder(root_, "base").value();
     const auto writer = DatasetWriter::Create(folder).value();
