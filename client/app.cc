@@ -75,6 +75,7 @@ void AddMuster(CLI::App& app, Cli& cli) {
   AddScoreCommand(app, cli);
   AddCompareCommand(app, cli);
   AddReportCommand(app, cli);
+  AddStudyCommands(app, cli);
   AddClusterCommands(app, cli);
   AddCertsCommands(app, cli);
   AddBackupCommands(app, cli);

@@ -2,7 +2,6 @@
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
-#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -11,13 +10,13 @@
 #include <map>
 #include <optional>
 #include <set>
-#include <sstream>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "client/job_node.h"
 #include "client/words.h"
 #include "common/nearest_name.h"
 #include "common/files.h"
@@ -264,34 +263,37 @@ absl::Status WithPlace(const absl::Status& broken_rule, const std::string& file,
   return absl::InvalidArgumentError(absl::StrCat(path.empty() ? file : places.at(path), ": ", message));
 }
 
-// Counts documents up to two. YAML::LoadAll never returns on some texts that are not YAML, such as "!!binnamey, x".
-class DocumentCounter final : public YAML::EventHandler {
- public:
-  static int Count(const std::string& text) {
-    std::istringstream stream(text);
-    YAML::Parser parser(stream);
-    DocumentCounter counter;
-    int documents = 0;
-    while (documents < 2 && parser.HandleNextDocument(counter)) ++documents;
-    return documents;
-  }
-
-  void OnDocumentStart(const YAML::Mark&) override {}
-  void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
-  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
-  void OnSequenceEnd() override {}
-  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
-  void OnMapEnd() override {}
-};
-
 // Reads the text literally (it may contain ": "), unless it is quoted or null.
 YAML::Node OverrideValue(const std::string& text, const FieldDescriptor& field) {
   const bool quoted = !text.empty() && (text[0] == '"' || text[0] == '\'');
   const bool as_it_stands = field.cpp_type() == FieldDescriptor::CPPTYPE_STRING && !field.is_repeated();
   return as_it_stands && !quoted && text != "null" ? YAML::Node(text) : YAML::Load(text);
+}
+
+struct FoundField {
+  Message* message;
+  const FieldDescriptor* field;
+};
+
+// The field at "a.b", in a message that exists afterwards. `place` begins errors.
+absl::StatusOr<FoundField> FindField(const std::string& place, const std::string& path, JobSpec& spec) {
+  const std::vector<std::string> names = absl::StrSplit(path, '.');
+  Message* message = &spec;
+  std::string above;
+  for (size_t i = 0; i < names.size(); ++i) {
+    above = Join(above, names[i]);
+    const FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(names[i]);
+    if (field == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(place, ": ", above, ": ", UnknownKey(names[i], *message->GetDescriptor())));
+    }
+    if (i + 1 == names.size()) return FoundField{message, field};
+    if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || field->is_repeated()) {
+      return absl::InvalidArgumentError(absl::StrCat(place, ": ", above, " has no fields."));
+    }
+    message = message->GetReflection()->MutableMessage(message, field);
+  }
+  return absl::InvalidArgumentError(absl::StrCat(place, ": a key is missing."));
 }
 
 absl::Status ApplyOverride(const std::string& text, JobSpec& spec, Places& places) {
@@ -300,27 +302,18 @@ absl::Status ApplyOverride(const std::string& text, JobSpec& spec, Places& place
   if (equals == std::string::npos || equals == 0) {
     return absl::InvalidArgumentError(absl::StrCat(place, ": must be FIELD=VALUE, such as loss.temperature=0.02."));
   }
-  const std::vector<std::string> names = absl::StrSplit(text.substr(0, equals), '.');
-  Message* message = &spec;
-  std::string path;
-  for (size_t i = 0; i < names.size(); ++i) {
-    path = Join(path, names[i]);
-    const FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(names[i]);
-    if (field == nullptr) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(place, ": ", path, ": ", UnknownKey(names[i], *message->GetDescriptor())));
-    }
-    if (i + 1 == names.size()) {
-      places[path] = place;
-      return Reader(place, false, places)
-          .ReadField(OverrideValue(text.substr(equals + 1), *field), path, *field, *message);
-    }
-    if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || field->is_repeated()) {
-      return absl::InvalidArgumentError(absl::StrCat(place, ": ", path, " has no fields."));
-    }
-    message = message->GetReflection()->MutableMessage(message, field);
-  }
-  return absl::OkStatus();
+  const std::string path = text.substr(0, equals);
+  ASSIGN_OR_RETURN(const FoundField found, FindField(place, path, spec));
+  places[path] = place;
+  return Reader(place, false, places)
+      .ReadField(OverrideValue(text.substr(equals + 1), *found.field), path, *found.field, *found.message);
+}
+
+absl::Status CheckRules(const JobSpec& spec, const std::string& name, const Places& places) {
+  JobSpec filled = spec;
+  FillDefaults(filled);
+  const absl::Status status = ValidateJobSpec(filled);
+  return status.ok() ? status : WithPlace(status, name, places);
 }
 
 // Reads the text and the overrides; `places` records where each field was given.
@@ -329,7 +322,7 @@ absl::StatusOr<JobSpec> ReadText(const std::string& name, const std::string& tex
   JobSpec spec;
   std::string parsed;  // the override that is being parsed; empty: the file
   try {
-    const int documents = DocumentCounter::Count(text);
+    const int documents = CountYamlDocuments(text);
     if (documents != 1) {
       return absl::InvalidArgumentError(
           absl::StrCat(name, ": must hold one job, found ", documents == 0 ? "none." : "several."));
@@ -348,8 +341,6 @@ absl::StatusOr<JobSpec> ReadText(const std::string& name, const std::string& tex
 
 }  // namespace
 
-int CountYamlDocuments(const std::string& text) { return DocumentCounter::Count(text); }
-
 absl::StatusOr<JobSpec> ReadJobText(const std::string& name, const std::string& text) {
   Places places;
   return ReadText(name, text, {}, places);
@@ -359,9 +350,21 @@ absl::StatusOr<JobSpec> ParseJobFile(const std::string& name, const std::string&
                                      const std::vector<std::string>& overrides) {
   Places places;
   ASSIGN_OR_RETURN(JobSpec spec, ReadText(name, text, overrides, places));
-  JobSpec filled = spec;
-  FillDefaults(filled);
-  if (const absl::Status status = ValidateJobSpec(filled); !status.ok()) return WithPlace(status, name, places);
+  RETURN_IF_ERROR(CheckRules(spec, name, places));
+  return spec;
+}
+
+absl::StatusOr<JobSpec> ReadJobNode(const std::string& name, const YAML::Node& job, const std::vector<JobOverride>& overrides) {
+  Places places;
+  JobSpec spec;
+  RETURN_IF_ERROR(Reader(name, true, places).ReadMessage(job, "", spec));
+  for (const JobOverride& one : overrides) {
+    const std::string place = absl::StrCat(name, ":", one.value.Mark().line + 1);
+    ASSIGN_OR_RETURN(const FoundField found, FindField(place, one.field, spec));
+    places[one.field] = place;
+    RETURN_IF_ERROR(Reader(name, true, places).ReadField(one.value, one.field, *found.field, *found.message));
+  }
+  RETURN_IF_ERROR(CheckRules(spec, name, places));
   return spec;
 }
 

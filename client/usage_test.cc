@@ -213,7 +213,7 @@ TEST(Usage, OutputIsHonoredOrRefused) {
       "submit", "status", "jobs", "job rm", "get", "metrics", "watch", "cancel", "pause", "resume", "data import", "data add",
       "data list", "data show", "data report", "data export", "data rm",
       "models push", "models list", "models show", "models rm", "export", "trace", "eval", "mine", "score", "compare", "report",
-      "workers", "queues", "drain", "certs show",
+      "study run", "study status", "workers", "queues", "drain", "certs show",
       "backup take", "backup list", "tokens list", "gc", "operations", "operation get", "operation cancel", "doctor", "explain", "version"};
   Tree tree;
   ForEachCommand(tree.app, {}, [&](CLI::App& command, const std::vector<std::string>& words) {
@@ -236,6 +236,7 @@ TEST(Usage, FlagsThatMeanNothingTogetherAreRefused) {
   EXPECT_THAT(Refusal("tokens revoke --file f --user u --id 12345678"), HasSubstr("--user and --id exclude each other"));
   EXPECT_THAT(Refusal("restore f"), HasSubstr("give --coordinator or --data."));
   EXPECT_EQ(Refusal("restore f --coordinator c --data d"), "");
+  EXPECT_THAT(Refusal("study run s.yaml --detach --parallel 2"), HasSubstr("exclude each other"));
 }
 
 TEST(Usage, TextsNameWhatIsAllowed) {
@@ -269,6 +270,13 @@ TEST(Usage, EveryHelpTextEndsWithExamplesThatAreRight) {
     }
   });
   EXPECT_EQ(seen.size(), Examples().size()) << "examples of a command that does not exist";
+}
+
+TEST(Usage, AStudysFileIsForStudyRun) {
+  EXPECT_EQ(Refusal("study pilot.yaml --parallel 4"), "");
+  EXPECT_EQ(Refusal("study ./pilot"), "");
+  EXPECT_THAT(Refusal("study pilot"), HasSubstr("unknown command \"pilot\". Allowed: run, status, report."));
+  EXPECT_THAT(Refusal("jobs.yaml"), HasSubstr("unknown command")) << "no command `run` stands next to jobs";
 }
 
 TEST(Usage, HelpAndVersionAreFoundWhereverTheyAreLookedFor) {

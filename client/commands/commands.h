@@ -18,6 +18,7 @@ void AddLogsCommand(CLI::App& app, Cli& cli);
 void AddControlCommands(CLI::App& app, Cli& cli);  // cancel, pause, resume
 void AddDataCommands(CLI::App& app, Cli& cli);
 void AddModelsCommands(CLI::App& app, Cli& cli);
+void AddStudyCommands(CLI::App& app, Cli& cli);  // study run, study status, study report
 void AddExplainCommand(CLI::App& app, Cli& cli);
 void AddExportCommand(CLI::App& app, Cli& cli);
 void AddTraceCommand(CLI::App& app, Cli& cli);

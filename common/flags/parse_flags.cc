@@ -43,7 +43,13 @@ class Walk {
         const std::vector<CLI::App*> commands = CommandsOf(*app_);
         const auto command = std::find_if(commands.begin(), commands.end(),
                                           [&](const CLI::App* known) { return known->get_name() == word; });
-        if (command == commands.end()) return Wrong(UnknownCommand(word));
+        if (command == commands.end()) {
+          CLI::App* run = DefaultFor(word, commands);
+          if (run == nullptr) return Wrong(UnknownCommand(word));
+          words.insert(words.begin() + static_cast<ptrdiff_t>(i), run->get_name());
+          app_ = run;
+          continue;
+        }
         app_ = *command;
       } else if (++positionals > Places()) {
         return Wrong(absl::StrCat("unexpected argument \"", word, "\". ", Usage()));
@@ -64,6 +70,15 @@ class Walk {
     std::vector<std::string> names;
     for (const CLI::App* command : CommandsOf(*app_)) names.push_back(command->get_name());
     return names;
+  }
+
+  // `study STUDY.yaml` is `study run STUDY.yaml`: a file's name where a command is expected is for the command `run`.
+  static CLI::App* DefaultFor(const std::string& word, const std::vector<CLI::App*>& commands) {
+    if (word.find_first_of("./") == std::string::npos) return nullptr;
+    for (CLI::App* command : commands) {
+      if (command->get_name() == "run") return command;
+    }
+    return nullptr;
   }
 
   CLI::Option* Find(const std::string& word) const {

@@ -27,7 +27,7 @@ void ExpectNone(const google::protobuf::Descriptor& message) {
   }
 }
 
-TEST(ForeignKeys, AreNoneOfAJobs) { ExpectNone(*muster::v1::JobSpec::descriptor()); }
+TEST(ForeignKeys, AreNotFieldsOfAJob) { ExpectNone(*muster::v1::JobSpec::descriptor()); }
 
 // What the remedy names exists.
 TEST(ForeignKeys, TheRemedyNamesFieldsOfAJob) {

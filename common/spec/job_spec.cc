@@ -18,7 +18,6 @@
 #include "common/spec/profiles.h"
 #include "common/spec/stages.h"
 #include "common/status.h"
-#include "common/version.h"
 
 namespace muster {
 namespace {
@@ -26,9 +25,6 @@ namespace {
 using muster::v1::JobSpec;
 
 constexpr size_t kMaxSpecBytes = 64 << 10;
-
-// From this Hello.protocol on ranks know precision@K, and metrics of whole rankings other than mrr.
-constexpr uint32_t kMetricsProtocol = 8;
 
 // Sets an optional field of a message unless it is set.
 #define MUSTER_DEFAULT(message, field, value) \
@@ -167,7 +163,7 @@ absl::Status CheckExportAlone(const muster::v1::ModelSpec& model) {
 absl::Status CheckMining(const JobSpec& spec) {
   const muster::v1::MineSpec& mine = spec.mine();
   if (!EvaluatesOnly(spec)) {
-    return Wrong("mine", "a job that trains mines nothing. Set duration.steps: 0, and train with the result in a job of its own.");
+    return Wrong("mine", "a job that trains mines nothing. Set duration.steps: 0, and train with the result in another job.");
   }
   if (spec.has_evaluate() || spec.has_report()) {
     return Wrong(spec.has_evaluate() ? "evaluate" : "report", "a job that mines measures nothing. Leave it out, and use muster eval.");
@@ -186,12 +182,6 @@ absl::Status CheckMining(const JobSpec& spec) {
   if (mine.per_query() <= ranks) return absl::OkStatus();
   return Wrong("mine.per_query", absl::StrCat("is ", mine.per_query(), ", and mine.ranks are only ", ranks,
                                               ". Lower it, or widen the ranks."));
-}
-
-bool IsNewMetric(const std::string& text) {
-  const auto metric = ParseMetricName(text);
-  if (!metric.ok()) return false;
-  return metric->kind == MetricName::Kind::kPrecision || (metric->cutoff == 0 && metric->kind != MetricName::Kind::kMrr);
 }
 
 absl::Status CheckEvaluation(const JobSpec& spec) {
@@ -235,13 +225,6 @@ absl::Status CheckResources(const JobSpec& spec) {
                                                      slots.min(), "."));
   }
   return CheckReference("resources.queue", spec.resources().queue());
-}
-
-// Whether the job has a setting of training that ranks below kTrainingAidsProtocol would leave out.
-bool NeedsTrainingAids(const JobSpec& spec) {
-  const muster::v1::LossSpec& loss = spec.loss();
-  return loss.objective() == muster::v1::OBJECTIVE_MEAN1LH || loss.has_false_negatives() || loss.has_distill() ||
-         !spec.stages().empty() || spec.optimizer().has_learning_rates() || spec.optimizer().has_layer_decay();
 }
 
 }  // namespace
@@ -393,22 +376,6 @@ absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embeddin
   return Wrong("loss.matryoshka_dimensions",
                absl::StrCat("the largest is ", largest, ", and ", model, ": what is beyond ", largest,
                             " would not be trained. Add ", embedding_size, "."));
-}
-
-namespace {
-
-// Of a checkpoint that is the model, or of one on which it is built.
-bool AnyIsFrozen(const muster::v1::ModelCheckpoint& checkpoint) {
-  return !checkpoint.model().freeze().empty() || (checkpoint.has_base() && AnyIsFrozen(checkpoint.base()));
-}
-
-}  // namespace
-
-uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
-  const bool frozen = !spec.model().freeze().empty() || AnyIsFrozen(resolved.model_checkpoint());
-  if (spec.has_mine() || frozen || NeedsTrainingAids(spec)) return kTrainingAidsProtocol;
-  if (spec.has_evaluate() && IsNewMetric(spec.evaluate().metric())) return kMetricsProtocol;
-  return resolved.has_model_checkpoint() ? kModelCheckpointProtocol : 0;
 }
 
 bool EvaluatesOnly(const JobSpec& spec) {

@@ -1,7 +1,7 @@
 // The stages of a job (JobSpec.stages): parts of its training that follow each other. A job without stages has one, of all
 // its steps.
 //
-// Law: a stage trains as a job of its own would, with SpecOfStage as its specification and the model of the stage before as
+// Law: a stage trains as a separate job would, with SpecOfStage as its specification and the model of the stage before as
 // its model. So its steps, epochs, schedule, data order and dropout all count from the stage's first step.
 //
 // Example: 40 steps of stage 0, then 10 of stage 1. Step 42 of the job is step 2 of stage 1.
@@ -23,7 +23,7 @@ inline constexpr int kMaxStages = 16;
 struct Stage {
   uint64_t begin = 0, end = 0;  // steps of the job, from 0; `end` is the first that is not the stage's
   uint64_t steps_per_epoch = 0;
-  uint64_t epochs_before = 0;  // that the stages before began, so that epochs of a job can be told apart
+  uint64_t epochs_before = 0;  // epochs that earlier stages began, so that each epoch of a job has its own number
   bool operator==(const Stage&) const = default;
 };
 // In their order; never empty. The last one ends with the job.

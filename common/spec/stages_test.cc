@@ -73,7 +73,7 @@ TEST(Stages, AJobWithoutThemHasOne) {
   EXPECT_TRUE(MessageDifferencer::Equals(SpecOfStage(spec, 0), spec));
 }
 
-TEST(Stages, EachIsAJobOfItsOwn) {
+TEST(Stages, EachTrainsAsASeparateJob) {
   const JobSpec spec = Staged();
   JobSpec first = spec, second = spec;
   for (JobSpec* own : {&first, &second}) own->clear_stages();

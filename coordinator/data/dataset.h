@@ -27,7 +27,7 @@ struct Judgment {
   uint16_t hard_negative = 0;  // 0: the grade counts; kHardNegative or kIgnored
 };
 static_assert(sizeof(Judgment) == 16);
-// A teacher model's score of a query and a passage (loss.distill), beside a judgment; not a number: there is none.
+// A teacher model's score of a query and a passage (loss.distill), one per judgment; NaN: the teacher gave none.
 inline constexpr float kNoScore = std::numeric_limits<float>::quiet_NaN();
 inline bool HasScore(float score) { return !std::isnan(score); }
 inline constexpr uint16_t kHardNegative = 1;  // given as a negative to train against
@@ -64,7 +64,7 @@ class Dataset {
   virtual const std::vector<std::string>& splits() const = 0;
   // Judgments of a query in a split (index into splits()).
   virtual std::span<const Judgment> judgments(uint32_t split, uint32_t query) const = 0;
-  // A teacher's scores beside judgments(), finite or kNoScore; empty: no judgment of the split has one.
+  // A teacher's scores, one per element of judgments(), finite or kNoScore; empty: no judgment of the split has one.
   virtual std::span<const float> scores(uint32_t /*split*/, uint32_t /*query*/) const { return {}; }
 };
 

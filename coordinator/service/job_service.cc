@@ -65,10 +65,10 @@ absl::StatusOr<JobServiceImpl::Resolution> JobServiceImpl::Resolve(const std::st
     return absl::UnimplementedError("model.from: the data server has an older version, without checkpoints of other jobs. Upgrade it.");
   }
   if (resolution.resolved.stages_size() != filled.stages_size()) {
-    return absl::UnimplementedError("stages: the data server is of an older version, and knows no stages. Upgrade it.");
+    return absl::UnimplementedError("stages: the data server has an older version, which does not support stages. Upgrade it.");
   }
   if (filled.has_mine() && resolution.resolved.mine_dataset().empty()) {
-    return absl::UnimplementedError("mine: the data server is of an older version, and knows no mining. Upgrade it.");
+    return absl::UnimplementedError("mine: the data server has an older version, which does not support mining. Upgrade it.");
   }
   if (filled.has_mine()) resolution.resolved.set_mine_owner(owner);
   return resolution;

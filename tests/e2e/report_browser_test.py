@@ -71,7 +71,7 @@ class ReportBrowser(TopicsCase):
         self.assertEqual([3], figures["ndcg@10"]["points"], "steps 10, 20 and 30; before and after are in a table")
         self.assertEqual(["positives", "negatives"], figures["Similarity"]["legend"])
 
-    def test_the_values_beside_the_pointer_are_those_of_the_step(self):
+    def test_the_values_at_the_pointer_are_those_of_the_step(self):
         self.open("first")
         x, y, step, value = self.browser.evaluate("""(() => {
           const path = [...document.querySelectorAll('figure.plot')].find(f => f.textContent.includes('Loss')).querySelector('path[data-x]');

@@ -121,7 +121,7 @@ class Train(TopicsCase):
         done = cluster.wait_for_phase(cluster.submit(job), "JOB_PHASE_SUCCEEDED")
         self.assertEqual(int(done["progress"]["step"]), 2 * 4)
 
-    def test_a_teachers_scores_train_beside_the_objective_and_alone(self):
+    def test_a_teachers_scores_train_with_and_without_the_objective(self):
         cluster = self.cluster
         path = cluster.folder / "taught.jsonl"
         with open(path, "w") as out:

@@ -3,7 +3,7 @@
 a margin or from the first one with a margin. Some queries have several positives.
 
 usage: mining_parity.py        (MUSTER_BIN: the folder of the programs)
-needs: requirements.txt beside this file and torch, the MiniLM folder, and ../shared/data/scifact
+needs: requirements.txt of this folder and torch, the MiniLM folder, and ../shared/data/scifact
 """
 import importlib.machinery
 import json

@@ -22,7 +22,7 @@ absl::Status FalseNegativeMargin(Translator& job, const Argument& argument) {
   return job.Harmless(argument, "see INFONCE_MASK_FAKE_NEGATIVE");
 }
 
-// Divergence from softmax of the teacher's scores, without a temperature, beside the normal loss.
+// Divergence from softmax of the teacher's scores, without a temperature, in addition to the normal loss.
 absl::Status KnowledgeDistillation(Translator& job, const Argument& argument) {
   if (ValueOf(argument) != "true") return job.Harmless(argument, "the tool's default");
   return job.SetFrom(argument, "loss.distill.kind", "kl");

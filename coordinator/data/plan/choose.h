@@ -48,7 +48,7 @@ struct PassagesOfQuery {
   std::vector<Scored> scored;  // by a teacher, in ascending order of passages
   std::optional<float> ScoreOf(uint32_t passage) const;
 };
-// `scores`: a teacher's, beside the judgments; empty: none.
+// `scores`: a teacher's, one per judgment; empty: there are no scores.
 PassagesOfQuery JudgedPassages(std::span<const Judgment> judgments, const ChoiceRules& rules,
                                std::span<const float> scores = {});
 

@@ -16,7 +16,7 @@ struct JobPlan {
   explicit JobPlan(PlanInputs of_one_stage) : stages(1) { inputs.push_back(std::move(of_one_stage)); }
 
   std::vector<Stage> stages;  // never empty
-  std::vector<PlanInputs> inputs;  // beside `stages`
+  std::vector<PlanInputs> inputs;  // one per stage
 };
 // All of a job's inputs but the identity. INVALID_ARGUMENT names the stage, and the split or source that the dataset lacks.
 // Keeps a pointer to the dataset.

@@ -47,7 +47,7 @@ std::string WithoutPlace(StepShare share) {
 }
 
 // The law of stages: what ranks receive is what the ranks of a job of each stage alone receive.
-TEST(JobPlan, SharesOfAStageAreThoseOfAJobOfItsOwn) {
+TEST(JobPlan, SharesOfAStageAreThoseOfASeparateJob) {
   for (const uint64_t seed : {3, 4, 5}) {
     const auto dataset = RandomDataset(seed, 40, 60);
     const muster::v1::JobSpec spec = StagedJob(*dataset);

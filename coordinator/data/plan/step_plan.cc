@@ -47,7 +47,7 @@ uint64_t DigestOf(const StepPlan& plan, const std::string& identity, const Datas
   AddToDigest(hash, plan.ignored_offsets);
   AddToDigest(hash, plan.ignored);
   AddToDigest(hash, plan.row_weights);
-  if (!plan.teacher_offsets.empty()) {  // otherwise the digest is that of versions that knew no teacher
+  if (!plan.teacher_offsets.empty()) {  // otherwise the digest is that of versions without distillation
     AddToDigest(hash, plan.teacher_offsets);
     AddToDigest(hash, plan.teacher_columns);
     AddToDigest(hash, plan.teacher_scores);

@@ -48,7 +48,7 @@ struct StepPlan {
   // With rules.distill: the passages that the row's query brought and a teacher scored, positives first. A list of one says
   // nothing, and is empty. Without it all three are empty.
   std::vector<uint32_t> teacher_offsets, teacher_columns;
-  std::vector<float> teacher_scores;  // beside `teacher_columns`
+  std::vector<float> teacher_scores;  // one per element of `teacher_columns`
   double total_weight = 0;         // R
   uint64_t digest = 0;             // of all of the above
 

@@ -90,7 +90,7 @@ absl::StatusOr<std::vector<MinedPair>> PairsOf(const Dataset& dataset, const std
   for (const uint32_t count : mined.counts()) total += count;
   if (static_cast<size_t>(mined.counts_size()) != queries.size() || total != static_cast<uint64_t>(mined.documents_size()) ||
       std::ranges::any_of(mined.documents(), [&](uint32_t number) { return number >= documents.size(); })) {
-    return absl::InvalidArgumentError("mined: the blob is of another dataset or split");
+    return absl::InvalidArgumentError("mined: the blob belongs to another dataset or split");
   }
   std::vector<MinedPair> pairs;
   pairs.reserve(total);

@@ -86,7 +86,7 @@ TEST_F(DatasetStoreTest, IgnoredJudgmentsHaveAFormatThatOlderProgramsRefuse) {
   EXPECT_TRUE(Dataset::Open(folder_).ok());
 }
 
-TEST_F(DatasetStoreTest, ATeachersScoresStayBesideTheirJudgments) {
+TEST_F(DatasetStoreTest, ATeachersScoresAreStoredWithTheirJudgments) {
   const auto writer = DatasetWriter::Create(folder_).value();
   const uint32_t first = writer->AddPassage("", "one").value(), second = writer->AddPassage("", "two").value();
   writer->AddDocument("d1", first).value();

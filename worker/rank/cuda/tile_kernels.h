@@ -23,8 +23,8 @@ int Weigh(T* scores, int64_t rows, int64_t columns, const int64_t* excluded, int
 template <typename T>
 int Scatter(T* scores, const int64_t* positions, const T* values, int64_t count, void* stream);
 
-// TileOps::IgnoreAbove: scores above limits[row], and excluded ones, become -inf. counts and sums, double [rows]: those of
-// the former, but for excluded ones, are added; null: nothing is counted.
+// TileOps::IgnoreAbove: scores above limits[row], and excluded ones, become -inf. counts and sums, double [rows]: the number
+// and the sum of scores above the limit, without excluded ones, are added; null: nothing is counted.
 template <typename T>
 int IgnoreAbove(T* scores, int64_t rows, int64_t columns, const int64_t* excluded, int64_t excluded_count,
                 const T* limits, double* counts, double* sums, void* stream);

@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <charconv>
 #include <map>
 #include <memory>
 #include <unordered_map>
@@ -21,11 +22,17 @@ namespace {
 using muster::internal::v1::EvaluationHeader;
 using muster::v1::Evaluation;
 
+// Reads back as the same bits.
+std::string ShortestNumber(double value) {
+  char text[32];
+  return std::string(text, std::to_chars(text, text + sizeof(text), value).ptr);
+}
+
 // Judgments, aliases and equal ids, on rank 0.
 class Judge {
  public:
   static absl::StatusOr<Judge> Make(const EvaluationHeader& header, const EvaluatorOptions& options) {
-    Judge judge(header);
+    Judge judge(header, options);
     const auto& offsets = header.judged_offsets();
     if (offsets.size() != int64_t{header.query_count()} + 1 || offsets[0] != 0 ||
         !std::is_sorted(offsets.begin(), offsets.end()) ||
@@ -42,6 +49,7 @@ class Judge {
       ASSIGN_OR_RETURN(const MetricName metric, ParseMetricName(name));
       judge.metrics_.emplace(name, metric);  // ignores repeated names
     }
+    if (options.query_values != nullptr) *options.query_values = judge.Header();
     return judge;
   }
 
@@ -70,7 +78,13 @@ class Judge {
       const auto found = grades.find(number);
       ranked.push_back(found == grades.end() ? 0 : found->second);
     }
-    for (const auto& [name, metric] : metrics_) sums_[name] += EvaluateMetric(metric, ranked, judged);
+    std::string line = absl::StrCat(query);
+    for (const auto& [name, metric] : metrics_) {
+      const double value = EvaluateMetric(metric, ranked, judged);
+      sums_[name] += value;
+      if (options_.query_values != nullptr) absl::StrAppend(&line, ",", ShortestNumber(value));
+    }
+    if (options_.query_values != nullptr) absl::StrAppend(options_.query_values, line, "\n");
     ++queries_;
   }
 
@@ -83,7 +97,13 @@ class Judge {
   }
 
  private:
-  explicit Judge(const EvaluationHeader& header) : header_(header) {}
+  Judge(const EvaluationHeader& header, const EvaluatorOptions& options) : header_(header), options_(options) {}
+
+  std::string Header() const {
+    std::string header = "query";
+    for (const auto& [name, metric] : metrics_) absl::StrAppend(&header, ",", name);
+    return header + "\n";
+  }
 
   absl::Status TakeIdenticalIds() {
     const auto &queries = header_.identical_id_queries(), &documents = header_.identical_id_documents();
@@ -99,6 +119,7 @@ class Judge {
   }
 
   const EvaluationHeader& header_;
+  const EvaluatorOptions& options_;
   std::unordered_multimap<int64_t, int64_t> aliases_;  // encoded document → documents with its text
   std::unordered_map<int64_t, int64_t> identical_ids_;  // query → document with its id, to be left out
   std::map<std::string, MetricName> metrics_;

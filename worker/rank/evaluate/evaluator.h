@@ -32,6 +32,7 @@ struct EvaluatorOptions {
   std::filesystem::path tokenizer;  // folder with vocab.txt, to quote texts in errors by their words; empty: by token ids
   std::function<void(double done)> progress;  // this rank's encoded share; may be empty. Called from the
                                               // thread that called Evaluate
+  std::string* query_values = nullptr;  // rank 0 writes the file of common/query_values_file.h to it; may be null
 };
 
 // Called by all ranks together; all get the same `metrics`, `queries` and `documents`. Means are over the queries with

@@ -76,14 +76,23 @@ TEST(Evaluate, EqualsHandComputedMetricsOnAnyNumberOfRanks) {
   for (const int64_t world_size : {1, 2, 3}) {
     const auto statuses = RunInProcessRanks(world_size, [&](Group& group) -> absl::Status {
       auto encoder = Encoder::Random(ProblemConfig(), 1);
-      const auto result = Evaluate(**encoder, group, Source(group.rank(), world_size),
-                                   {.metrics = StandardMetrics(), .kept = 100, .queries_at_once = 2});
+      std::string by_query;
+      const auto result =
+          Evaluate(**encoder, group, Source(group.rank(), world_size),
+                   {.metrics = StandardMetrics(), .kept = 100, .queries_at_once = 2, .query_values = &by_query});
       if (!result.ok()) return result.status();
       EXPECT_EQ(result->queries(), 3) << "queries without a relevant document do not count";
       EXPECT_EQ(result->documents(), kDocuments);
       EXPECT_NEAR(result->metrics().at("mrr"), (1 + 0.5 + 1) / 3, 1e-12);
       EXPECT_NEAR(result->metrics().at("ndcg@10"), (1 + 1 / std::log2(3.0) + 1) / 3, 1e-12);
       EXPECT_NEAR(result->metrics().at("recall@100"), 1, 1e-12);
+      if (group.rank() == 0) {
+        EXPECT_THAT(by_query, testing::StartsWith("query,map@100,mrr,mrr@10,ndcg@10,recall@10,recall@100\n0,1,1,1,1,1,1\n"
+                                                  "1,0.5,0.5,0.5,0.63092975357145"));
+        EXPECT_THAT(by_query, testing::EndsWith(",1,1\n4,1,1,1,1,1,1\n")) << "queries that count, and no others";
+      } else {
+        EXPECT_EQ(by_query, "");
+      }
       return absl::OkStatus();
     });
     for (const absl::Status& status : statuses) EXPECT_TRUE(status.ok()) << status;

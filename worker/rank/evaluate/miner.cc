@@ -35,7 +35,7 @@ bool Fits(const Offsets& offsets, const Numbers& numbers, const EvaluationHeader
 
 absl::Status CheckEdges(const EvaluationHeader& header) {
   if (!header.has_mining()) {
-    return absl::FailedPreconditionError("mining: the data server knows no mining. Upgrade muster-data to this version.");
+    return absl::FailedPreconditionError("mining: the data server does not support mining. Upgrade muster-data to this version.");
   }
   const MiningEdges& edges = header.mining();
   if (!Fits(edges.positive_offsets(), edges.positives(), header) ||

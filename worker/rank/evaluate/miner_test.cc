@@ -163,7 +163,7 @@ std::string ErrorOfMining(const MiningRules& rules, const std::function<void(Eva
 
 TEST(Mine, WhatCannotBeMinedIsAnErrorThatNamesTheRemedy) {
   EXPECT_EQ(ErrorOfMining({}, [](EvaluationHeader& header) { header.clear_mining(); }),
-            "mining: the data server knows no mining. Upgrade muster-data to this version.");
+            "mining: the data server does not support mining. Upgrade muster-data to this version.");
   EXPECT_EQ(ErrorOfMining({}, [](EvaluationHeader& header) { header.mutable_mining()->add_excluded(kMinedDocuments); }),
             "mining: positives or excluded documents of the header do not fit together");
   EXPECT_EQ(ErrorOfMining({}, [](EvaluationHeader& header) {

@@ -31,7 +31,8 @@ absl::StatusOr<Evaluation> RunEvaluation(const EvaluationContext& context, const
   EvaluatorOptions options{.metrics = StandardMetrics(),
                            .ignore_identical_ids = task.ignore_identical_ids,
                            .tokenizer = context.tokenizer,
-                           .progress = [&](double done) { context.progress.Activity(activity, done); }};
+                           .progress = [&](double done) { context.progress.Activity(activity, done); },
+                           .query_values = task.query_values};
   if (spec.has_evaluate()) options.metrics.push_back(spec.evaluate().metric());
   ASSIGN_OR_RETURN(Evaluation result, Evaluate(context.encoder, context.group, std::move(source), options));
   result.set_label(task.label);

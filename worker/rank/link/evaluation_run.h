@@ -43,6 +43,7 @@ struct EvaluationTask {
   }
   std::string label, dataset, split, digest;  // digest: the resolved dataset's
   bool ignore_identical_ids = false;
+  std::string* query_values = nullptr;  // of rank 0, as in EvaluatorOptions; may be null
 };
 
 // Evaluates the model after `step` steps. Called by all ranks together; rank 0 logs the result and sends it to the agent.

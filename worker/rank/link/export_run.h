@@ -33,8 +33,10 @@ absl::Status ExportEncoder(const Encoder& trained, ExportOptions options);
 absl::Status StoreModel(const muster::rank::v1::RankConfig& config, const std::filesystem::path& folder, BlobClient& blobs,
                         AgentPipe& agent, Group& group);
 
-// Stores the whole step log next to the checkpoints, as a separate folder, and returns its manifest's digest. Empty, with
-// a warning, if it cannot be stored: the log is informational.
-std::string StoredStepLog(const StepLog& steps, const std::filesystem::path& scratch, BlobClient& blobs);
+// Stores the whole step log next to the checkpoints, as a separate folder, and returns its manifest's digest. `query_values`,
+// the report's values by query, are another file of that folder; empty: there are none. Empty, with a warning, if the folder
+// cannot be stored: it is informational.
+std::string StoredStepLog(const StepLog& steps, const std::string& query_values, const std::filesystem::path& scratch,
+                          BlobClient& blobs);
 
 }  // namespace muster

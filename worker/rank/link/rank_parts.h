@@ -43,10 +43,14 @@ struct RankParts {
   // The stage that takes the step after `cursor`, or the last one.
   const Stage& CurrentStage() const { return stages[StageAt(stages, cursor.step)]; }
 
-  // Evaluates the model as it is now. `section` is the specification's evaluate or report.
+  // Evaluates the model as it is now. `section` is the specification's evaluate or report. `query_values`: as in
+  // EvaluatorOptions.
   template <typename Section>
-  absl::StatusOr<muster::v1::Evaluation> Evaluate(const std::string& label, const Section& section, const std::string& digest) {
-    return RunEvaluation(ContextOfEvaluation(), EvaluationTask::Of(section, label, digest), cursor.step);
+  absl::StatusOr<muster::v1::Evaluation> Evaluate(const std::string& label, const Section& section, const std::string& digest,
+                                                  std::string* query_values = nullptr) {
+    EvaluationTask task = EvaluationTask::Of(section, label, digest);
+    task.query_values = query_values;
+    return RunEvaluation(ContextOfEvaluation(), task, cursor.step);
   }
   EvaluationContext ContextOfEvaluation() {
     return {config, *encoder, *group, tokenizer, channels.data, data_watch.get(), progress, agent, clock};

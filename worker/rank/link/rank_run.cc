@@ -39,7 +39,7 @@ absl::Status EvaluateBeforeTraining(RankParts& parts) {
   return absl::OkStatus();
 }
 
-absl::Status Export(RankParts& parts, const std::optional<Evaluation>& trained) {
+absl::Status Export(RankParts& parts, const std::optional<Evaluation>& trained, const std::string& query_values) {
   parts.progress.Activity("exporting");
   const std::optional<muster::internal::v1::StoppedEarly> stopped =
       EarlyStopOf(parts.spec, parts.stages, parts.cursor);
@@ -49,7 +49,7 @@ absl::Status Export(RankParts& parts, const std::optional<Evaluation>& trained) 
   RankMessage message;
   message.mutable_exported()->set_manifest(manifest);
   if (stopped.has_value()) *message.mutable_exported()->mutable_stopped_early() = *stopped;
-  message.mutable_exported()->set_step_log(StoredStepLog(parts.steps, parts.config.scratch(), *parts.blobs));
+  message.mutable_exported()->set_step_log(StoredStepLog(parts.steps, query_values, parts.config.scratch(), *parts.blobs));
   return parts.agent.Send(message);
 }
 
@@ -57,13 +57,14 @@ absl::Status Export(RankParts& parts, const std::optional<Evaluation>& trained) 
 absl::Status EvaluateAndExport(RankParts& parts) {
   if (!parts.best.empty()) RETURN_IF_ERROR(AssignParameters(parts.best, parts.encoder->parameters()));
   std::optional<Evaluation> trained;
+  std::string query_values;
   if (parts.spec.has_report()) {
     ASSIGN_OR_RETURN(trained,
-                     parts.Evaluate("trained", parts.spec.report(), parts.config.resolved().report_dataset()));
+                     parts.Evaluate("trained", parts.spec.report(), parts.config.resolved().report_dataset(), &query_values));
   }
   if (parts.config.rank() == 0) {
     parts.writer->Wait().IgnoreError();  // logged; the export has the weights
-    RETURN_IF_ERROR(Export(parts, trained));
+    RETURN_IF_ERROR(Export(parts, trained, query_values));
   }
   // The job succeeds with the other ranks only if the export is stored.
   const absl::Status exported = parts.group->Barrier();

@@ -1,5 +1,5 @@
 // Distillation over the pairs of a query and a passage that a teacher scored. There are few of them (a list per query), so
-// this is a sparse pass beside the streaming one: dot products of the pairs, the lists' losses on the host
+// this is a sparse pass in addition to the streaming one: dot products of the pairs, the lists' losses on the host
 // (teacher_list.h), and gradients that are added pair by pair.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Distillation beside the objective and alone, on batches that RapidCheck draws, against the dense form in float64. How it
+// Distillation with and without the objective, on batches that RapidCheck draws, against the dense form in float64. How it
 // is split over ranks: loss_cases_test.cc.
 #include "worker/rank/loss/distillation.h"
 

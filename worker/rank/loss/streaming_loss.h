@@ -20,10 +20,10 @@
 
 namespace muster {
 
-// What a teacher says about own rows: see distillation.h.
+// A teacher's scores for this rank's rows: see distillation.h.
 struct TeacherLists {
-  RowEdges lists;              // columns of own rows, each once
-  std::vector<double> scores;  // beside lists.columns, finite
+  RowEdges lists;              // columns of this rank's rows, each once
+  std::vector<double> scores;  // one per element of lists.columns, finite
   muster::v1::DistillKind kind = muster::v1::DISTILL_KIND_KL;
   double weight = 1, temperature = 1;
 };

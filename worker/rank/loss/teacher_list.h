@@ -16,7 +16,7 @@
 
 namespace muster {
 
-// The loss; writes d loss / d s_i to `d_student`. All are beside each other. A list with nothing to compare has loss 0: one
+// The loss; writes d loss / d s_i to `d_student`. All have the same length. A list with nothing to compare has loss 0: one
 // passage or none, and for margin_mse one without a positive, or without another passage. In double: finite for finite
 // scores of +-1e4.
 double EvaluateTeacherList(muster::v1::DistillKind kind, std::span<const double> student, std::span<const double> teacher,

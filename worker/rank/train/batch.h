@@ -23,7 +23,7 @@ struct StepBatch {
   RowEdges positives, ignored;  // of this rank's rows
   std::vector<double> positive_weights, row_weights;
   double total_weight = 0;
-  // Columns of own rows that a teacher scored, and the scores; rows() is 0 if the share has none at all, as those of a job
+  // Columns of this rank's rows that a teacher scored, and the scores; rows() is 0 if the share has none at all, as those of a job
   // without distillation.
   RowEdges teacher_lists;
   std::vector<double> teacher_scores;

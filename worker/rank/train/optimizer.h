@@ -72,7 +72,7 @@ class AdamW {
 
   AdamWOptions options_;
   std::vector<Parameter> parameters_;
-  std::vector<size_t> rate_groups_;             // beside parameters_
+  std::vector<size_t> rate_groups_;             // one per parameter
   std::vector<at::Tensor> averages_, squares_;  // in the parameters' order
   std::vector<Group> groups_;
   std::vector<Stretch> stretches_;

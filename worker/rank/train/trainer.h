@@ -65,7 +65,7 @@ absl::StatusOr<TrainerOptions> TrainerOptionsFrom(const muster::v1::JobSpec& spe
 std::vector<TrainingStage> TrainingStagesOf(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved);
 
 // Not thread-safe; encoder, group and clock must outlive it. The optimizer, the schedule and dropout start over with each
-// stage, so that a stage trains as a job of its own does.
+// stage, so that a stage trains as a separate job does.
 class Trainer {
  public:
   Trainer(Encoder& encoder, Group& group, const Clock& clock, const TrainerOptions& options);

@@ -46,7 +46,7 @@ class FakeDataset final : public Dataset {
   void Ignore(uint32_t query, uint32_t document, uint32_t split = 0) {
     Edges(query, split).push_back({document, documents_[document].second, 0, 0, kIgnored});
   }
-  // A teacher's score beside the query's last judgment.
+  // Adds a teacher's score to the query's last judgment.
   void Score(uint32_t query, float score, uint32_t split = 0) {
     auto& scores = queries_[query].scores;
     if (scores.size() <= split) scores.resize(split + 1);

@@ -21,7 +21,7 @@ struct DenseTeacher {
   double weight = 1, temperature = 1;
   bool only = false;  // without the objective
   std::vector<std::vector<int64_t>> lists;
-  Matrix scores;  // beside lists
+  Matrix scores;  // one per column of a list
 };
 
 struct DenseBatch {

@@ -1,0 +1,95 @@
+#include "client/study/study_jobs.h"
+
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "client/call.h"
+#include "client/find_job.h"
+#include "client/job_list.h"
+#include "common/query_values_file.h"
+#include "common/rpc/blobs.h"
+#include "common/status.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::Job;
+using muster::v1::JobService;
+using muster::v1::JobSummary;
+
+muster::v1::ListJobsRequest RequestFor(const StudyFile& study) {
+  muster::v1::ListJobsRequest request;
+  request.set_name_prefix(absl::StrCat(study.name, "."));
+  return request;
+}
+
+// Adds the values by query that the job has stored, if it has.
+absl::Status AddQueryValues(BlobClient& blobs, const std::string& manifest, CellResult& result) {
+  ASSIGN_OR_RETURN(const auto files, blobs.GetManifest(manifest));
+  for (const muster::v1::FileEntry& file : files.files()) {
+    if (file.path() != kQueryValuesFile) continue;
+    ASSIGN_OR_RETURN(const std::string text, blobs.GetBytes(file.digest()));
+    ASSIGN_OR_RETURN(result.by_query, ParseQueryValues(text));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<CellJob>> FindStudyJobs(JobService::Stub& stub, const StudyFile& study) {
+  muster::v1::ListJobsRequest request = RequestFor(study);
+  request.set_view(muster::v1::JOB_VIEW_SUMMARY);
+  std::vector<JobSummary> jobs;
+  const auto listed = VisitJobPages(stub, request, 0, [&](muster::v1::ListJobsResponse& page) {
+    for (JobSummary& job : SummariesOf(page)) jobs.push_back(std::move(job));
+    return true;
+  });
+  if (!listed.ok()) return listed.status();
+  return MatchJobs(study, jobs);
+}
+
+absl::StatusOr<JobSummary> SubmitCell(JobService::Stub& stub, const StudyCell& cell, size_t ended,
+                                      std::vector<std::string>& notes) {
+  muster::v1::SubmitJobRequest request;
+  *request.mutable_spec() = cell.spec;
+  request.set_request_id(StudyRequestId(cell, ended));
+  RETURN_IF_ERROR(CompleteModelJob(stub, *request.mutable_spec()));
+  std::vector<std::string> of_job;
+  const auto submitted = Call(stub, &JobService::Stub::SubmitJob, request, {.patience = absl::Seconds(20), .notes = &of_job});
+  if (!submitted.ok()) return WithContext(submitted.status(), cell.job_name);
+  notes.insert(notes.end(), of_job.begin(), of_job.end());
+  return SummaryOf(submitted->job());
+}
+
+absl::StatusOr<std::vector<CellResult>> FetchResults(const Connection& connection, const StudyFile& study) {
+  const auto stub = JobService::NewStub(connection.coordinator());
+  std::vector<JobSummary> summaries;
+  std::map<std::string, CellResult> results;     // by job
+  std::map<std::string, std::string> manifests;  // job → what stands next to its step log
+  const auto listed = VisitJobPages(*stub, RequestFor(study), 0, [&](muster::v1::ListJobsResponse& page) {
+    for (const Job& job : page.jobs()) {
+      summaries.push_back(SummaryOf(job));
+      results[job.id()] = ResultOf(job);
+      manifests[job.id()] = job.step_log_manifest();
+    }
+    return true;
+  });
+  if (!listed.ok()) return listed.status();
+  ASSIGN_OR_RETURN(const auto channel, connection.Data());
+  BlobClient blobs(channel);
+  std::vector<CellResult> found;
+  for (const CellJob& cell : MatchJobs(study, summaries)) {
+    CellResult& result = found.emplace_back();
+    if (!cell.job.has_value()) continue;
+    result = results.at(cell.job->id());
+    if (const std::string& manifest = manifests.at(cell.job->id()); result.done && !manifest.empty()) {
+      const absl::Status status = AddQueryValues(blobs, manifest, result);
+      if (absl::IsUnavailable(status)) return ExplainUnreachable(status);
+      if (!status.ok()) result.by_query_note = "Values by query of some jobs could not be read. See muster doctor.";
+    }
+  }
+  return found;
+}
+
+}  // namespace muster

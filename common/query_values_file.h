@@ -1,0 +1,9 @@
+// The path of a report's values by query, next to the step log: rank 0 writes it, `muster study report` reads it. CSV with the
+// columns `query` (its number in the evaluation, from 0) and one per metric; a line per query that has a relevant document.
+#pragma once
+
+namespace muster {
+
+inline constexpr char kQueryValuesFile[] = "report_queries.csv";
+
+}  // namespace muster
