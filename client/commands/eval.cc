@@ -47,7 +47,7 @@ EvaluatedSplit SplitOf(const std::string& given, const EvalFlags& flags) {
   return {given.substr(0, slash), given.substr(slash + 1)};
 }
 
-absl::StatusOr<Job> Submit(JobService::Stub& stub, const EvalFlags& flags, const std::string& given) {
+absl::StatusOr<Job> SubmitEvaluation(JobService::Stub& stub, const EvalFlags& flags, const std::string& given) {
   const EvaluatedSplit what = SplitOf(given, flags);
   const nlohmann::json job_file = {{"name", ValidJobName(absl::StrCat("eval-", flags.model, "-", what.dataset))},
                                    {"model", {{"from", flags.model}}},
@@ -69,11 +69,11 @@ absl::StatusOr<Job> Submit(JobService::Stub& stub, const EvalFlags& flags, const
 }
 
 // What the job measured; null if it failed or was canceled before it measured anything.
-const Evaluation* ResultOf(const Job& job) { return job.evaluations().empty() ? nullptr : &*job.evaluations().rbegin(); }
+const Evaluation* MeasuredBy(const Job& job) { return job.evaluations().empty() ? nullptr : &*job.evaluations().rbegin(); }
 
 std::vector<std::string> MetricNames(const std::vector<Job>& jobs) {
   for (const Job& job : jobs) {
-    if (const Evaluation* result = ResultOf(job); result != nullptr) return OrderedMetricNames(*result);
+    if (const Evaluation* result = MeasuredBy(job); result != nullptr) return OrderedMetricNames(*result);
   }
   return {};
 }
@@ -85,7 +85,7 @@ std::map<std::string, double> MeansOf(const std::vector<Job>& jobs) {
   for (const std::string& metric : MetricNames(jobs)) {
     double sum = 0;
     for (const Job& job : jobs) {
-      const Evaluation* result = ResultOf(job);
+      const Evaluation* result = MeasuredBy(job);
       if (result == nullptr || !result->metrics().contains(metric)) return {};
       sum += result->metrics().at(metric);
     }
@@ -101,7 +101,7 @@ std::string TableOf(const std::vector<Job>& jobs) {
   header.push_back("JOB");
   Table table(std::move(header));
   for (const Job& job : jobs) {
-    const Evaluation* result = ResultOf(job);
+    const Evaluation* result = MeasuredBy(job);
     std::vector<std::string> row = {absl::StrCat(job.spec().report().dataset(), "/", job.spec().report().split())};
     row.push_back(result == nullptr ? "-" : WithThousands(result->queries()));
     row.push_back(result == nullptr ? "-" : WithThousands(result->documents()));
@@ -131,7 +131,7 @@ Json JsonOf(const EvalFlags& flags, const std::vector<Job>& jobs) {
                 {"queries", 0},
                 {"documents", 0},
                 {"metrics", Json::object()}};
-    if (const Evaluation* result = ResultOf(job); result != nullptr) {
+    if (const Evaluation* result = MeasuredBy(job); result != nullptr) {
       one["queries"] = result->queries();
       one["documents"] = result->documents();
       for (const std::string& name : OrderedMetricNames(*result)) one["metrics"][name] = result->metrics().at(name);
@@ -169,7 +169,7 @@ absl::StatusOr<int> EvaluateModel(const Cli& cli, const EvalFlags& flags) {
   const auto stub = JobService::NewStub(connection.coordinator());
   std::vector<Job> jobs;
   for (const std::string& given : flags.datasets) {
-    auto job = Submit(*stub, flags, given);
+    auto job = SubmitEvaluation(*stub, flags, given);
     if (!job.ok()) {
       // The jobs before it are running. Name them, so that the user can cancel them.
       std::string started;

@@ -166,7 +166,7 @@ std::string CurvesOf(const Figure& figure, const Scales& scales) {
     }
     absl::StrAppend(&svg, "<path class=\"line ", color, "\" d=\"", LineOf(buckets, scales), "\"",
                     ValuesOf(curve, nullptr, scales), "/>\n");
-    if (!curve.dotted) continue;
+    if (!curve.dotted && buckets.size() > 1) continue;
     for (const Bucket& bucket : buckets) {
       absl::StrAppendFormat(&svg, "<circle class=\"dot %s\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>", color,
                             scales.X(bucket.Middle()), scales.Y(bucket.mean));
