@@ -1,6 +1,7 @@
 // Runs whole jobs with stages.
 #include <gmock/gmock.h>
 
+#include "common/spec/stages.h"
 #include "worker/rank/link/testing/rank_run_fixture.h"
 
 namespace muster {
@@ -114,7 +115,8 @@ TEST_F(StagesTest, OnlyTheLastStageStopsEarly) {
   for (const Ended& ended : Run(staged, 2)) {
     EXPECT_EQ(ended.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << ended.result.message();
     for (const RankMessage& message : ended.messages) {
-      if (message.has_exported()) EXPECT_EQ(message.exported().stopped_early().step(), 5);
+      if (!message.has_exported()) continue;
+      EXPECT_EQ(message.exported().stopped_early().step(), 5);
     }
   }
 }
