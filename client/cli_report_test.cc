@@ -53,7 +53,7 @@ TEST_F(CliReportTest, ReplacesThePageAndNamesItInJson) {
   const auto json = nlohmann::json::parse(Muster("report j1 --out page.html --output json").out);
   EXPECT_EQ(json["file"], "page.html");
   EXPECT_EQ(json["bytes"], Page("page.html").size());
-  EXPECT_EQ(json["jobs"], nlohmann::json({"j1"}));
+  EXPECT_EQ(json["jobs"], nlohmann::json::array({"j1"}));
   EXPECT_THAT(Page("page.html"), HasSubstr("The curves are from the coordinator&#39;s history"));
 }
 

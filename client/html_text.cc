@@ -4,6 +4,7 @@ namespace muster {
 
 size_t DeceptiveBytesAt(absl::string_view text, size_t begin) {
   const absl::string_view rest = text.substr(begin);
+  if (rest.empty()) return 0;
   const auto byte = [rest](size_t i) { return i < rest.size() ? static_cast<unsigned char>(rest[i]) : 0u; };
   if (byte(0) == 0x7F || (byte(0) < 0x20 && byte(0) != '\n' && byte(0) != '\t')) return 1;
   if (byte(0) == 0xC2 && byte(1) >= 0x80 && byte(1) <= 0x9F) return 2;  // U+0080 to U+009F: control characters

@@ -88,7 +88,7 @@ std::string Shares(const std::string& title, const ImportReport& report) {
     row("added queries", WithThousands(report.added().queries()));
     row("added documents", WithThousands(report.added().documents()));
     row("raised grades", WithThousands(report.added().raised_grades()));
-    row("judgments that were there before", WithThousands(report.added().repeated_judgments()));
+    row("judgments that the dataset already had", WithThousands(report.added().repeated_judgments()));
   }
   return html + "</table>\n";
 }

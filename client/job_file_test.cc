@@ -187,7 +187,8 @@ TEST(JobFile, ListsOfStagesAreReadAndCheckedByTheirPlace) {
   EXPECT_EQ(ErrorOf(Replaced(staged, "epochs: 3", "epochs: 3, steps: 2")),
             "job.yaml:10: stages[0].steps: excludes stages[0].epochs. Remove one of them.");
   EXPECT_EQ(ErrorOf(staged, {"duration.steps=5"}),
-            "--set duration.steps=5: duration: excludes stages, which have lengths of their own. Remove one of them.");
+            "--set duration.steps=5: duration: cannot be combined with stages, which have their own lengths. Remove one of "
+            "them.");
   EXPECT_EQ(Parse(staged, {"stages=[{epochs: 2}]"}).stages_size(), 1);
 }
 

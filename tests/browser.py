@@ -123,5 +123,6 @@ class Browser:
     def screenshot(self, file, width=1280, height=900):
         """PNG of the page's upper left part."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.call("Emulation.setScrollbarsHidden", hidden=True)
         taken = self.call("Page.captureScreenshot", format="png", clip={"x": 0, "y": 0, "width": width, "height": height, "scale": 1})
         pathlib.Path(file).write_bytes(base64.b64decode(taken["data"]))

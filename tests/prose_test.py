@@ -54,7 +54,8 @@ RULES = {
     "false negative": (r"false negative by position", "treated as a negative"),
     "normalizer": (r"\bonly normalizer\b", "the loss is divided by …, and by nothing else"),
     "share done": (r"\bshares? done\b", "reports progress; the completed share"),
-    "one before": (r"\b[Tt]he (?:version|one|step|checkpoint|page|line|file|attempt|output|release) before\b"
+    "parameter of": (r"`\w+`: of ", "say what the parameter is: `type`: the tables' type"),
+    "one before": (r"\b[Tt]he (?:version|one|step|stage|bucket|checkpoint|page|line|file|attempt|output|release) before\b"
                    r"(?! (?:it|the|that|this|a|an|its|they|training|we)\b)", "the previous one"),
     "own": (r"\b(?:cancels?|stops?|removes?|changes?|replaces?|this to) own [a-z]+s\b|"
             r"(?<!['’]s )(?<!s['’] )(?<!datasets )(?<!\bits\s)(?<!\bits\n// )(?<!\bour )(?<!\byour )(?<!\btheir )(?<!\bhis )(?<!\bher )"
@@ -161,7 +162,8 @@ class Prose(unittest.TestCase):
             "quantiles": ["9 of 10", "99 of 100", "half of the jobs"], "for real": ["caused for real", "causing their faults for real"],
             "false negative": ["never a false negative by position"],
             "normalizer": ["the only normalizer is R"], "share done": ["report their share done"],
-            "one before": ["ranks of the version before", "it continues from the one before."],
+            "parameter of": ["// `type`: of the tables."],
+            "one before": ["ranks of the version before", "it continues from the one before.", "the model of the stage before"],
             "own": ["a user who stops own jobs", "[rows, d]: own rows"], "of its own": ["in a thread of its own"],
             "beside": ["grades beside them"], "so many": ["jobs within so many hours"], "broke off": ["a backup that broke off"],
             "knows no": ["the server knows no jobs"], "is none": ["so that a backup without a list is none"],

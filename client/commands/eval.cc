@@ -1,4 +1,4 @@
-// muster eval MODEL DATASET...: jobs that train nothing.
+// muster eval MODEL DATASET...: submits one job per dataset that only evaluates the model, and follows them all.
 #include <algorithm>
 #include <cstdio>
 #include <map>
@@ -42,12 +42,12 @@ struct EvaluatedSplit {
   std::string dataset, split;
 };
 EvaluatedSplit SplitOf(const std::string& given, const EvalFlags& flags) {
-  const size_t slash = given.find('/');  // no name has one
+  const size_t slash = given.find('/');  // names contain no slash
   if (slash == std::string::npos) return {given, flags.split};
   return {given.substr(0, slash), given.substr(slash + 1)};
 }
 
-absl::StatusOr<Job> Submit(JobService::Stub& stub, const EvalFlags& flags, const std::string& given) {
+absl::StatusOr<Job> SubmitEvaluation(JobService::Stub& stub, const EvalFlags& flags, const std::string& given) {
   const EvaluatedSplit what = SplitOf(given, flags);
   const nlohmann::json job_file = {{"name", ValidJobName(absl::StrCat("eval-", flags.model, "-", what.dataset))},
                                    {"model", {{"from", flags.model}}},
@@ -55,7 +55,7 @@ absl::StatusOr<Job> Submit(JobService::Stub& stub, const EvalFlags& flags, const
                                    {"report", {{"dataset", what.dataset}, {"split", what.split}}}};
   muster::v1::SubmitJobRequest request;
   ASSIGN_OR_RETURN(*request.mutable_spec(), ParseJobFile("eval", job_file.dump(), flags.overrides));
-  // Each job needs an id of its own. That of a single one is the given one.
+  // Each job needs its own request id. A single job uses the given one as it is.
   const bool is_one_of_many = flags.datasets.size() > 1 && !flags.request_id.empty();
   request.set_request_id(RequestIdOr(is_one_of_many ? absl::StrCat(flags.request_id, "-", given) : flags.request_id));
   if (const absl::Status status = CompleteModelJob(stub, *request.mutable_spec()); !status.ok()) {
@@ -68,24 +68,24 @@ absl::StatusOr<Job> Submit(JobService::Stub& stub, const EvalFlags& flags, const
   return submitted->job();
 }
 
-// What the job measured; null: nothing, because it failed or was canceled.
-const Evaluation* ResultOf(const Job& job) { return job.evaluations().empty() ? nullptr : &*job.evaluations().rbegin(); }
+// What the job measured; null if it failed or was canceled before it measured anything.
+const Evaluation* MeasuredBy(const Job& job) { return job.evaluations().empty() ? nullptr : &*job.evaluations().rbegin(); }
 
 std::vector<std::string> MetricNames(const std::vector<Job>& jobs) {
   for (const Job& job : jobs) {
-    if (const Evaluation* result = ResultOf(job); result != nullptr) return OrderedMetricNames(*result);
+    if (const Evaluation* result = MeasuredBy(job); result != nullptr) return OrderedMetricNames(*result);
   }
   return {};
 }
 
-// Means over datasets, of which each counts as much as the others, as BEIR and MTEB report them. Empty unless all have a
-// value: a mean over some of them could not be compared with anything.
+// Unweighted means over the datasets, as BEIR and MTEB report them. Empty unless every dataset has every metric: a mean over
+// only some datasets could not be compared with anything.
 std::map<std::string, double> MeansOf(const std::vector<Job>& jobs) {
   std::map<std::string, double> means;
   for (const std::string& metric : MetricNames(jobs)) {
     double sum = 0;
     for (const Job& job : jobs) {
-      const Evaluation* result = ResultOf(job);
+      const Evaluation* result = MeasuredBy(job);
       if (result == nullptr || !result->metrics().contains(metric)) return {};
       sum += result->metrics().at(metric);
     }
@@ -101,7 +101,7 @@ std::string TableOf(const std::vector<Job>& jobs) {
   header.push_back("JOB");
   Table table(std::move(header));
   for (const Job& job : jobs) {
-    const Evaluation* result = ResultOf(job);
+    const Evaluation* result = MeasuredBy(job);
     std::vector<std::string> row = {absl::StrCat(job.spec().report().dataset(), "/", job.spec().report().split())};
     row.push_back(result == nullptr ? "-" : WithThousands(result->queries()));
     row.push_back(result == nullptr ? "-" : WithThousands(result->documents()));
@@ -131,7 +131,7 @@ Json JsonOf(const EvalFlags& flags, const std::vector<Job>& jobs) {
                 {"queries", 0},
                 {"documents", 0},
                 {"metrics", Json::object()}};
-    if (const Evaluation* result = ResultOf(job); result != nullptr) {
+    if (const Evaluation* result = MeasuredBy(job); result != nullptr) {
       one["queries"] = result->queries();
       one["documents"] = result->documents();
       for (const std::string& name : OrderedMetricNames(*result)) one["metrics"][name] = result->metrics().at(name);
@@ -141,7 +141,7 @@ Json JsonOf(const EvalFlags& flags, const std::vector<Job>& jobs) {
   return json;
 }
 
-// Follows all of them, which run side by side where there are slots. Returns the first exit code that is not 0.
+// Follows all jobs, which run at the same time if there are enough slots. Returns the first exit code that is not 0.
 absl::StatusOr<int> FollowAll(const Cli& cli, const Connection& connection, const EvalFlags& flags, std::vector<Job> jobs) {
   std::vector<std::string> ids;
   for (const Job& job : jobs) ids.push_back(job.id());
@@ -169,9 +169,9 @@ absl::StatusOr<int> EvaluateModel(const Cli& cli, const EvalFlags& flags) {
   const auto stub = JobService::NewStub(connection.coordinator());
   std::vector<Job> jobs;
   for (const std::string& given : flags.datasets) {
-    auto job = Submit(*stub, flags, given);
+    auto job = SubmitEvaluation(*stub, flags, given);
     if (!job.ok()) {
-      // Those before it run, and a user who does not know them would not cancel them.
+      // The jobs before it are running. Name them, so that the user can cancel them.
       std::string started;
       for (const Job& other : jobs) {
         absl::StrAppend(&started, " Job ", other.id(), " of ", other.spec().report().dataset(), " was submitted and runs.");

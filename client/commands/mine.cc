@@ -1,4 +1,4 @@
-// muster mine DATASET --model MODEL --out NAME: a job that trains nothing.
+// muster mine DATASET --model MODEL --out NAME: submits a job that mines hard negatives, and follows it.
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -46,7 +46,7 @@ absl::StatusOr<std::pair<uint32_t, uint32_t>> ParseRanks(const std::string& text
                                                  "the last one: --ranks 10-100."));
 }
 
-// Flags that are left out have the job's defaults.
+// Sets no fields for omitted flags, so that they get the job's defaults.
 absl::StatusOr<nlohmann::json> JobFileOf(const MineFlags& flags) {
   nlohmann::json mine = {{"dataset", flags.dataset}, {"out", flags.out}};
   if (!flags.split.empty()) mine["split"] = flags.split;
@@ -101,7 +101,7 @@ void AddMineCommand(CLI::App& app, Cli& cli) {
       ->required()
       ->type_name("NAME");
   command->add_option("--split", flags->split, "Split whose queries get negatives (train)")->type_name("SPLIT");
-  command->add_option("--ranks", flags->ranks, "First and last rank of the model's ranking to take from (1-100)")
+  command->add_option("--ranks", flags->ranks, "Ranks of the model's ranking to take negatives from (1-100)")
       ->type_name("FIRST-LAST");
   command->add_option("--per-query", flags->per_query, "At most this many negatives per query (4)")->type_name("N");
   command

@@ -1,4 +1,4 @@
-// muster report JOB...: a page of one job, or one that compares several.
+// muster report JOB...: writes an HTML page about one job, or one that compares several.
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -54,7 +54,7 @@ absl::Status CheckFlags(const ReportFlags& flags) {
       absl::StrCat("report: --out ", flags.out, ": there is no folder ", folder.string(), ". Make it first."));
 }
 
-// Read before the cluster is asked: a wrong file is known at once.
+// Reads the files before it asks the cluster, so that a wrong file is reported at once.
 absl::StatusOr<RunTests> ReadRunTests(const ReportFlags& flags) {
   if (flags.run_files.empty()) return RunTests();
   ASSIGN_OR_RETURN(const std::vector<JudgedRun> runs, ReadRuns(flags.run_files, flags.runs));
@@ -129,8 +129,8 @@ void AddReportCommand(CLI::App& app, Cli& cli) {
                                            "Judgments of the runs, in TREC's or BEIR's format, plain or .gz");
   qrels->type_name("FILE");
   CLI::Option* metric = command->add_option("--metric", flags->runs.metrics,
-                                            "Of the runs: ndcg@K, mrr, recall@K, map@K, precision@K, …; may be repeated "
-                                            "(ndcg@10)");
+                                            "Metrics of the runs: ndcg@K, mrr, recall@K, map@K, precision@K, …; may be "
+                                            "repeated (ndcg@10)");
   metric->type_name("METRIC")->allow_extra_args(false);
   CLI::Option* seed = command->add_option("--seed", flags->runs.seed, "Seed of what is drawn at random for the intervals");
   seed->type_name("N")->check(CLI::NonNegativeNumber)->capture_default_str();

@@ -147,7 +147,7 @@ void AddTokensCommands(CLI::App& app, Cli& cli) {
   add_file(revoke);
   CLI::Option* user = revoke->add_option("--user", flags->user, "All tokens of this user");
   CLI::Option* id =
-      revoke->add_option("--id", flags->id, "This token, as in the list")->check([](const std::string& text) {
+      revoke->add_option("--id", flags->id, "Id of the token, as tokens list shows it")->check([](const std::string& text) {
         return text.size() >= 8 ? "" : absl::StrCat("\"", text, "\" is too short. Give at least 8 digits.");
       });
   ExactlyOne(*revoke, "Which", {user, id});

@@ -136,7 +136,7 @@ Finding CheckCores(uint32_t cores, uint32_t slots) {
 
 Finding CheckMemory(uint64_t bytes) {
   if (bytes >= 2 * kGigabyte) return {Verdict::kOk, "memory", Gigabytes(bytes), ""};
-  return {Verdict::kWarning, "memory", Gigabytes(bytes), "a rank needs about 2 GB before its model: raise the limit"};
+  return {Verdict::kWarning, "memory", Gigabytes(bytes), "a rank needs about 2 GB in addition to its model: raise the limit"};
 }
 
 Finding CheckOpenFiles(uint64_t limit) {

@@ -9,13 +9,13 @@
 namespace muster {
 namespace {
 
-constexpr int kTicks = 5;  // about
+constexpr int kTicks = 5;  // approximate number to aim for
 constexpr int kMostTicks = 20;
 constexpr double kLargest = 1e300;
-// Of the largest value: below it a range is rounding, and no ticks would fit between its ends.
+// Relative to the largest value. A smaller range is only rounding error, and no distinct tick labels would fit in it.
 constexpr double kLeastRange = 1e-9;
 
-// 1, 2 or 5 times a power of ten: the smallest that is not below `least`.
+// The smallest number ≥ `least` that is 1, 2 or 5 times a power of ten.
 double NiceStep(double least) {
   const double power = std::pow(10, std::floor(std::log10(least)));
   for (const double factor : {1.0, 2.0, 5.0}) {
@@ -24,7 +24,7 @@ double NiceStep(double least) {
   return 10 * power;
 }
 
-// As many digits as tell neighboring ticks apart.
+// Shows just enough digits to distinguish neighboring ticks.
 std::string LinearLabel(double value, double step, double largest) {
   if (std::abs(value) < step * 1e-6) return "0";
   const int decimals = std::max(0, -static_cast<int>(std::floor(std::log10(step * 1.0001))));
@@ -75,7 +75,7 @@ Axis AxisOf(double low, double high, bool whole, bool may_be_logarithmic) {
   if (whole) {
     if (low == high) axis.high = low + 1;
   } else {
-    // A margin, also around a constant; below zero only where values are.
+    // Adds a margin, also around a constant. The axis goes below zero only if values do.
     const double largest = std::max(std::abs(low), std::abs(high));
     const double constant_margin = largest > 0 ? 0.1 * largest : 1;
     const double margin = high - low > kLeastRange * largest ? 0.05 * (high - low) : constant_margin;

@@ -6,7 +6,7 @@
 namespace muster {
 namespace {
 
-// Fills a bucket point by point. The mean is that of float64 sums.
+// Fills a bucket point by point. Sums in float64.
 class BucketMaker {
  public:
   explicit BucketMaker(bool after_gap) { bucket_.after_gap = after_gap; }
@@ -21,7 +21,7 @@ class BucketMaker {
   }
   bool IsEmpty() const { return bucket_.points == 0; }
   Bucket Finish() {
-    // A rounded mean may leave the range by the last bit.
+    // Rounding may push the mean out of [low, high] in the last bit.
     bucket_.mean = std::clamp(sum_ / static_cast<double>(bucket_.points), bucket_.low, bucket_.high);
     return bucket_;
   }
@@ -42,10 +42,10 @@ Buckets BucketsOf(absl::Span<const double> x, absl::Span<const double> y, size_t
   const size_t finite = x.size() - buckets.left_out;
   if (finite == 0) return buckets;
   const double begin = x.front();
-  // Whole steps, so that every bucket of a log with all steps has as many points.
+  // Rounded up to whole steps, so that the buckets of a log that has every step have equally many points.
   if (finite > most) buckets.width = std::ceil((x.back() - begin + 1) / static_cast<double>(most));
   bool gap = false;  // since the last finite point
-  double end = 0;    // of the bucket in the making
+  double end = 0;    // of the bucket that `maker` is filling
   BucketMaker maker(false);
   for (size_t i = 0; i < x.size(); ++i) {
     if (!std::isfinite(y[i])) {

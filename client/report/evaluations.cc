@@ -26,7 +26,7 @@ struct EvaluatedSet {
   }
 };
 
-// What the name meant for this job.
+// The digest that the dataset's name had when the job was submitted.
 std::string DigestOf(const muster::v1::Job& job, const std::string& dataset) {
   return dataset == job.spec().report().dataset() ? job.resolved().report_dataset() : job.resolved().evaluate_dataset();
 }
@@ -93,8 +93,8 @@ std::vector<EvaluationTable> EvaluationTablesOf(const muster::v1::Job& job) {
 
 Rows FinalMetricRows(absl::Span<const ReportedJob> jobs, absl::Span<const std::string> labels) {
   std::vector<std::vector<EvaluatedSet>> of_jobs;
-  std::vector<EvaluatedSet> all;  // each once
-  std::map<std::string, std::vector<std::string>> digests;  // of each name, those that were seen
+  std::vector<EvaluatedSet> all;  // the sets of all jobs, without duplicates
+  std::map<std::string, std::vector<std::string>> digests;  // dataset name → the digests that jobs evaluated under it
   for (const ReportedJob& one : jobs) {
     for (const EvaluatedSet& set : of_jobs.emplace_back(SetsOf(one.job))) {
       const bool is_known = std::any_of(all.begin(), all.end(), [&](const EvaluatedSet& known) { return known.IsLike(set); });

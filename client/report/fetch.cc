@@ -23,7 +23,7 @@ using muster::v1::JobService;
 constexpr absl::Duration kHistoryDeadline = absl::Seconds(60);
 constexpr absl::Duration kPatience = absl::Seconds(10);  // for a data server that does not answer
 
-// The coordinator's points of later steps than `after`.
+// The coordinator's metrics of the steps after `after`.
 absl::StatusOr<StepTable::Points> HistoryOf(JobService::Stub& jobs, const std::string& id, uint64_t after) {
   muster::v1::StreamJobMetricsRequest request;
   request.set_id(id);
@@ -49,7 +49,7 @@ std::string StepsNote(const StepTable& steps) {
   return others == 0 ? absl::StrCat(log, ".") : absl::StrCat(log, ". Those after it are from ", history);
 }
 
-// A sentence, whatever a server's message ends with.
+// Ends with a period even if the server's message does not.
 std::string Sentence(std::string_view what, const absl::Status& status) {
   std::string text = absl::StrCat(std::string(what), ": ", status.message());
   if (text.back() != '.') text += ".";

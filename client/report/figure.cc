@@ -13,7 +13,7 @@
 namespace muster {
 namespace {
 
-// In units of the figure's view box.
+// Sizes and edges, in units of the SVG's view box.
 constexpr double kWidth = 640, kHeight = 250, kLeft = 60, kRight = 628, kTop = 10, kBottom = 216;
 
 struct Scales {
@@ -36,7 +36,7 @@ Scales ScalesOf(const Figure& figure) {
   return {.x = AxisOf(left, right, /*whole=*/true, false), .y = AxisOf(low, high, false, figure.may_be_logarithmic)};
 }
 
-// Buckets between gaps: pairs of begin and end.
+// Splits the buckets at gaps: [begin, end) of each run.
 std::vector<std::pair<size_t, size_t>> RunsOf(const std::vector<Bucket>& buckets) {
   std::vector<std::pair<size_t, size_t>> runs;
   for (size_t i = 0; i < buckets.size(); ++i) {
@@ -46,7 +46,7 @@ std::vector<std::pair<size_t, size_t>> RunsOf(const std::vector<Bucket>& buckets
   return runs;
 }
 
-// Points as the data of an SVG path.
+// Builds the `d` attribute of an SVG path from points.
 class PathData {
  public:
   void Add(double x, double y) {
@@ -57,7 +57,7 @@ class PathData {
     text_ += "Z";
     begins_ = true;
   }
-  // A run of one point is a dot, by its round ends.
+  // A run of one point becomes a line of length 0, which round line caps show as a dot.
   void End(bool is_point) {
     if (is_point) text_ += "h0";
     begins_ = true;
@@ -78,7 +78,7 @@ std::string LineOf(const std::vector<Bucket>& buckets, const Scales& scales) {
   return path.text();
 }
 
-// From each bucket's smallest to its largest value.
+// The band between each bucket's smallest and largest value.
 std::string BandOf(const std::vector<Bucket>& buckets, const Scales& scales) {
   PathData path;
   for (const auto& [begin, end] : RunsOf(buckets)) {
@@ -89,7 +89,7 @@ std::string BandOf(const std::vector<Bucket>& buckets, const Scales& scales) {
   return path.text();
 }
 
-// From a curve down to the one below, or to zero.
+// The area between a curve and `lower` or, if that is null, zero.
 std::string AreaOf(const std::vector<Bucket>& upper, const std::vector<Bucket>* lower, const Scales& scales) {
   PathData path;
   for (const auto& [begin, end] : RunsOf(upper)) {
@@ -102,7 +102,7 @@ std::string AreaOf(const std::vector<Bucket>& upper, const std::vector<Bucket>* 
   return path.text();
 }
 
-// What the page's script shows: for each bucket its place, its steps, and its values as text. `lower`: see AreaOf.
+// Attributes for the page's script: each bucket's position, steps, and values as text. Values are differences to `lower`.
 std::string ValuesOf(const Curve& curve, const std::vector<Bucket>* lower, const Scales& scales) {
   std::string places, steps, values;
   for (size_t i = 0; i < curve.buckets.all.size(); ++i) {
@@ -166,7 +166,7 @@ std::string CurvesOf(const Figure& figure, const Scales& scales) {
     }
     absl::StrAppend(&svg, "<path class=\"line ", color, "\" d=\"", LineOf(buckets, scales), "\"",
                     ValuesOf(curve, nullptr, scales), "/>\n");
-    if (!curve.dotted) continue;
+    if (!curve.dotted && buckets.size() > 1) continue;
     for (const Bucket& bucket : buckets) {
       absl::StrAppendFormat(&svg, "<circle class=\"dot %s\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>", color,
                             scales.X(bucket.Middle()), scales.Y(bucket.mean));
@@ -184,7 +184,7 @@ std::string LegendOf(const Figure& figure) {
   return html + "</ul>";
 }
 
-// Whether every bucket of every curve has this many points; the last ones may have fewer.
+// Whether every bucket of every curve, except each curve's last one, has this many points.
 bool AllHave(const Figure& figure, double points) {
   for (const Curve& curve : figure.curves) {
     for (size_t i = 0; i + 1 < curve.buckets.all.size(); ++i) {
@@ -194,7 +194,7 @@ bool AllHave(const Figure& figure, double points) {
   return true;
 }
 
-// What was done to the values. Says nothing where every step is drawn.
+// Tells the reader how steps were joined and which were left out. "" if the figure draws every step as it is.
 std::string HowDrawn(const Figure& figure, const Scales& scales) {
   double width = 0;
   size_t left_out = 0;
@@ -218,7 +218,7 @@ std::string HowDrawn(const Figure& figure, const Scales& scales) {
   return text;
 }
 
-// For those who do not see the figure.
+// The figure in words, for screen readers.
 std::string Description(const Figure& figure) {
   std::string text = absl::StrCat(figure.title, " by step");
   for (const Curve& curve : figure.curves) {

@@ -14,7 +14,7 @@ struct Curve {
   std::string name;   // in the legend; any text
   int color = 0;      // 0 to kCurveColors - 1
   Buckets buckets;
-  bool dotted = false;  // a dot at each point: few points, such as evaluations
+  bool dotted = false;  // a dot at each point: few points, such as evaluations; a single point always has one
 };
 
 // A vertical line.

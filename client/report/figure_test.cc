@@ -90,7 +90,7 @@ TEST(FigureHtml, WithoutAPointIsNothing) {
 
 TEST(FigureHtml, OfOneStepIsADot) {
   const std::string html = FigureHtml({.title = "x", .curves = {{.buckets = Of({0})}}});
-  EXPECT_THAT(html, HasSubstr("h0\""));
+  EXPECT_THAT(html, HasSubstr("<circle class=\"dot c0\" cx=\"60.0\" cy=\"216.0\""));
   EXPECT_THAT(html, Not(HasSubstr("nan")));
   EXPECT_THAT(html, Not(HasSubstr("inf")));
 }

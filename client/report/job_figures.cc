@@ -20,7 +20,7 @@ constexpr size_t kMostPointsOfCurve = 500;
 
 size_t MostPoints(size_t curves) { return std::min(kMostPointsOfCurve, kMostPoints / std::max<size_t>(curves, 1)); }
 
-// A figure of one column.
+// A figure that shows one column of the step table.
 struct ColumnFigure {
   const char *column, *title, *unit, *note;
   bool may_be_logarithmic = false;
@@ -29,12 +29,12 @@ constexpr char kWeightNote[] =
     "Entropy of the weight that the gradient gives to a query's positives, mean over the queries of a step: 0 where one "
     "positive has all of it, ln k where k positives share it equally.";
 constexpr char kSimilarityNote[] = "Mean over the global batch, before the temperature.";
-constexpr ColumnFigure kLoss = {"loss", "Loss", "", "Of each step's global batch.", true};
+constexpr ColumnFigure kLoss = {"loss", "Loss", "", "Loss of each step's global batch.", true};
 constexpr ColumnFigure kGradientNorm = {"gradient_norm", "Gradient norm", "before clipping", "", true};
 constexpr ColumnFigure kLearningRate = {"learning_rate", "Learning rate", "", "", false};
 constexpr ColumnFigure kWeight = {"positive_entropy", "Gradient weight over positives", "nats", kWeightNote, false};
 constexpr ColumnFigure kRate = {"queries_per_second", "Speed", "queries per second",
-                                "Of the whole step, with the wait for its data.", false};
+                                "Over the whole step, including the wait for its data.", false};
 constexpr ColumnFigure kSeconds = {"seconds", "Seconds per step", "s", "On rank 0.", false};
 constexpr ColumnFigure kPositive = {"mean_positive", "Similarity of positives", "", kSimilarityNote, false};
 constexpr ColumnFigure kNegative = {"mean_negative", "Similarity of negatives", "", kSimilarityNote, false};
@@ -47,13 +47,13 @@ Figure EmptyFigure(const ColumnFigure& what) {
   return {.title = what.title, .unit = what.unit, .note = what.note, .may_be_logarithmic = what.may_be_logarithmic};
 }
 
-// A job whose queries all have one positive has no weight to share.
+// False if every query has one positive, so that there is nothing to share.
 bool SharesWeight(const StepTable& steps) {
   const std::vector<double>& entropy = steps.Column(kWeight.column);
   return std::any_of(entropy.begin(), entropy.end(), [](double value) { return value > 0; });
 }
 
-// An evaluation of weights at a known step. "trained" may be of the best ones, from any step.
+// Whether the evaluated weights are those of a known step. The label "trained" may mean the best weights, from any step.
 bool IsOfItsStep(const Evaluation& evaluation) {
   return evaluation.label() == "untrained" || absl::StartsWith(evaluation.label(), "step-");
 }
@@ -141,7 +141,8 @@ std::vector<Figure> MetricFigures(absl::Span<const ReportedJob> jobs, const std:
   return figures;
 }
 
-// Rows of the step log by running sums of the phases' seconds; the last one has "other" too. A row without any is NaN in all.
+// Running sums of the phases' seconds, one vector per phase with one value per row of the step log. The last vector adds
+// "other". Rows without phases are NaN in all of them.
 std::vector<std::vector<double>> PhaseSums(const StepTable& steps) {
   std::vector<std::vector<double>> sums;
   const size_t rows = steps.logged();
@@ -177,7 +178,7 @@ std::vector<std::string> PhaseNames(const StepTable& steps) {
 
 Figure PhaseFigure(const StepTable& steps) {
   Figure figure{.title = "Seconds per step by phase", .unit = "s",
-                .note = "On rank 0; \"other\" is what the whole step took besides.", .stacked = true};
+                .note = "On rank 0; \"other\" is the rest of the step's time.", .stacked = true};
   if (steps.phases().empty()) return figure;
   const std::vector<std::vector<double>> sums = PhaseSums(steps);
   const std::vector<std::string> names = PhaseNames(steps);
@@ -189,8 +190,15 @@ Figure PhaseFigure(const StepTable& steps) {
   return figure;
 }
 
+// Where later attempts continue, and where later stages begin.
 std::vector<Mark> MarksOf(const muster::v1::Job& job) {
   std::vector<Mark> marks;
+  uint64_t begins = 0;
+  for (int s = 0; s < job.resolved().stages_size(); ++s) {
+    const double place = static_cast<double>(begins) + 0.5;
+    if (s > 0) marks.push_back({place, absl::StrCat("stage ", s + 1, " begins after step ", begins)});
+    begins += job.resolved().stages(s).steps();
+  }
   for (const auto& attempt : job.attempts()) {
     if (attempt.from_step() == 0) continue;
     marks.push_back({static_cast<double>(attempt.from_step()),
@@ -229,7 +237,7 @@ std::vector<Figure> FiguresOfJob(const ReportedJob& job) {
   const std::vector<Mark> marks = MarksOf(job.job);
   for (Figure& figure : figures) {
     figure.marks = marks;
-    if (!marks.empty()) figure.note += " Dashed lines: where a later attempt continues.";
+    if (!marks.empty()) figure.note += " Dashed lines mark where a new attempt continues or a new stage begins.";
   }
   return figures;
 }

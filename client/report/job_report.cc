@@ -21,7 +21,7 @@ namespace {
 
 using muster::v1::Job;
 
-// Cut to the digits that tables show, as `muster data show` does.
+// Shortened to as many digits as tables show, as in `muster data show`.
 std::string ShortDigest(const std::string& digest) { return digest.empty() ? "-" : digest.substr(0, 12); }
 
 std::string Figures(const std::vector<Figure>& figures) {
@@ -102,7 +102,7 @@ std::string PhasesHtml(const StepTable& steps) {
   };
   for (const PhaseSeconds& phase : phases) add(phase.phase, phase.seconds);
   add("all", total);
-  const std::string note = absl::StrCat("Rank 0's, of ", Plural(counted, "step"), ", without evaluations and checkpoints.");
+  const std::string note = absl::StrCat("On rank 0, over ", Plural(counted, "step"), ", without evaluations and checkpoints.");
   return absl::StrCat(ParagraphHtml(note), TableHtml(rows, true));
 }
 
@@ -126,7 +126,7 @@ std::string DatasetsHtml(const ReportedJob& job) {
   return html;
 }
 
-// No line of the job file can be the end of the here-document: each begins with a key.
+// No line of the job file can end the here-document early, because each begins with a key.
 constexpr char kEndOfJob[] = "END_OF_JOB";
 
 std::string RepeatHtml(const ReportedJob& job) {
@@ -143,7 +143,7 @@ std::string RepeatHtml(const ReportedJob& job) {
   if (!tokenizer.empty()) rows.push_back({tokenizer, "tokenizer", it.resolved().tokenizer()});
   return absl::StrCat(
       ParagraphHtml("The job file has every setting, defaults and seed included. The result is the same wherever these names "
-                    "mean the same content; \"What the numbers promise\" in Muster's documentation says how nearly."),
+                    "mean the same content; \"What the numbers promise\" in Muster's documentation says how exactly."),
       CodeHtml(commands), TableHtml(rows, false));
 }
 
@@ -157,7 +157,7 @@ std::string Heading(const std::string& title, const std::string& below) {
 
 std::string Footer(const ReportStamp& stamp) {
   return absl::StrCat("<footer>Made by muster ", EscapedHtml(stamp.version), " on ", EscapedHtml(stamp.time),
-                      ". This page loads nothing.</footer>\n");
+                      ". This page loads nothing from the network.</footer>\n");
 }
 
 std::string SettingsTable(absl::Span<const ReportedJob> jobs, absl::Span<const std::string> labels) {

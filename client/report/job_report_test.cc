@@ -214,6 +214,16 @@ TEST(FiguresOfJob, DrawEvaluationsOfTheStepThatTheyAreOf) {
   EXPECT_EQ(figures[0].curves[0].buckets.all[0].first, 20);
 }
 
+TEST(FiguresOfJob, MarkWhereAttemptsContinueAndStagesBegin) {
+  ReportedJob job = JobWith("");
+  for (const uint64_t steps : {15, 25}) job.job.mutable_resolved()->add_stages()->set_steps(steps);
+  const std::vector<Mark> marks = FiguresOfJob(job).back().marks;
+  ASSERT_EQ(marks.size(), 2u);
+  EXPECT_EQ(marks[0].x, 15.5);
+  EXPECT_EQ(marks[0].text, "stage 2 begins after step 15");
+  EXPECT_EQ(marks[1].x, 20);
+}
+
 TEST(FiguresOfJob, HideTheWeightOverPositivesWhereThereIsNothingToShare) {
   ReportedJob job = JobWith("");
   job.steps = *StepTable::FromStepLog("step,loss,positive_entropy\n1,2,0\n2,1,0\n");

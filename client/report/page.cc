@@ -11,7 +11,7 @@
 namespace muster {
 namespace {
 
-// Of the script alone, as CSP names it.
+// The script's hash, as the Content-Security-Policy wants it.
 std::string ScriptHash() {
   const auto bytes = Sha256Bytes(std::string_view(kReportScript, sizeof(kReportScript) - 1));
   return absl::StrCat("sha256-", absl::Base64Escape({reinterpret_cast<const char*>(bytes.data()), bytes.size()}));

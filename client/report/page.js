@@ -1,5 +1,5 @@
 
-// Shows the values at the pointer. They are set as text, never as markup.
+// Shows the values at the pointer. Sets them as text, never as markup.
 document.querySelectorAll("figure.plot").forEach(figure => {
   const svg = figure.querySelector("svg"), tip = figure.querySelector(".tip"), rule = svg.querySelector(".rule");
   const curves = [...svg.querySelectorAll("path[data-x]")].map(path => ({

@@ -27,6 +27,7 @@ std::vector<ReportedDataset> DatasetsOf(const muster::v1::Job& job) {
   AddRole(job.spec().data().train(), job.resolved().train_dataset(), "train", datasets);
   AddRole(job.spec().evaluate().dataset(), job.resolved().evaluate_dataset(), "evaluate", datasets);
   AddRole(job.spec().report().dataset(), job.resolved().report_dataset(), "report", datasets);
+  AddRole(job.spec().mine().dataset(), job.resolved().mine_dataset(), "mine", datasets);
   return datasets;
 }
 

@@ -20,7 +20,7 @@ std::string IntervalText(double low, double high, bool is_difference) {
   return absl::StrCat(cell(low), " to ", cell(high));
 }
 
-// Over all metrics of all runs: whoever looks at more comparisons finds more by chance.
+// Corrects over all metrics of all runs, because the more comparisons a reader sees, the more differ by chance.
 void CorrectAll(std::vector<std::vector<MetricComparison>>& all) {
   std::vector<double> p;
   for (const auto& of_run : all) {

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -21,14 +23,14 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using muster::v1::JobSpec;
 
-// The shortest text that reads back as the same number.
+// The shortest text that parses to the same number.
 template <typename Number>
 std::string ShortestText(Number value) {
   char text[32];
   return {text, std::to_chars(text, text + sizeof(text), value).ptr};
 }
 
-// A scalar in YAML. In quotes, characters that a reader would not see are escaped.
+// A YAML scalar on one line. Escapes invisible characters in quoted texts.
 std::string OneLineScalar(const std::string& text) {
   const std::string scalar = YamlScalar(text);
   std::string visible;
@@ -65,7 +67,7 @@ std::string SingleValue(const Message& message, const FieldDescriptor& field) {
   return "";
 }
 
-// Those that are set, in the order of the message.
+// The fields that are set, in the order of the message.
 std::vector<const FieldDescriptor*> SetFields(const Message& message) {
   const auto& reflection = *message.GetReflection();
   std::vector<const FieldDescriptor*> fields;
@@ -120,16 +122,19 @@ std::string FlowMap(const Message& message) {
   return absl::StrCat("{", absl::StrJoin(entries, ", "), "}");
 }
 
-void AddSettings(const Message& message, const std::string& prefix, std::vector<Setting>& settings) {
+void AddSettings(const Message& message, const std::string& prefix, const std::vector<int>& order,
+                 std::vector<Setting>& settings) {
   for (const FieldDescriptor* set : SetFields(message)) {
     const FieldDescriptor& field = *set;
+    std::vector<int> place = order;
+    place.push_back(field.index());
     const std::string path = absl::StrCat(prefix, field.name());
     if (field.is_repeated()) {
-      settings.push_back({path, ListValue(message, field)});
+      settings.push_back({path, ListValue(message, field), place});
     } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
-      AddSettings(message.GetReflection()->GetMessage(message, &field), absl::StrCat(path, "."), settings);
+      AddSettings(message.GetReflection()->GetMessage(message, &field), absl::StrCat(path, "."), place, settings);
     } else {
-      settings.push_back({path, SingleValue(message, field)});
+      settings.push_back({path, SingleValue(message, field), place});
     }
   }
 }
@@ -138,7 +143,7 @@ void AddSettings(const Message& message, const std::string& prefix, std::vector<
 
 std::vector<Setting> SettingsOf(const JobSpec& spec) {
   std::vector<Setting> settings;
-  AddSettings(spec, "", settings);
+  AddSettings(spec, "", {}, settings);
   return settings;
 }
 
@@ -157,26 +162,22 @@ std::string JobFileOf(const JobSpec& spec) {
 }
 
 std::vector<DifferingSetting> DifferingSettings(absl::Span<const JobSpec> specs) {
-  std::vector<DifferingSetting> all;
+  std::map<std::vector<int>, DifferingSetting> all;  // in the order of the messages
   for (size_t s = 0; s < specs.size(); ++s) {
-    size_t after = 0;  // where a field that no specification before has is inserted
-    for (const Setting& setting : SettingsOf(specs[s])) {
-      const auto known =
-          std::find_if(all.begin(), all.end(), [&](const DifferingSetting& other) { return other.field == setting.field; });
-      const auto entry =
-          known != all.end()
-              ? known
-              : all.insert(all.begin() + static_cast<std::ptrdiff_t>(after),
-                               DifferingSetting{setting.field, std::vector<std::string>(specs.size())});
-      entry->values[s] = setting.value;
-      after = static_cast<size_t>(entry - all.begin()) + 1;
+    for (Setting& setting : SettingsOf(specs[s])) {
+      DifferingSetting& entry = all[setting.order];
+      entry.field = setting.field;
+      entry.values.resize(specs.size());
+      entry.values[s] = std::move(setting.value);
     }
   }
-  std::erase_if(all, [](const DifferingSetting& setting) {
-    const auto is_first = [&setting](const std::string& value) { return value == setting.values[0]; };
-    return setting.field == "name" || std::ranges::all_of(setting.values, is_first);
-  });
-  return all;
+  std::vector<DifferingSetting> differing;
+  for (auto& [order, setting] : all) {
+    const auto is_first = [&first = setting.values[0]](const std::string& value) { return value == first; };
+    if (setting.field == "name" || std::ranges::all_of(setting.values, is_first)) continue;
+    differing.push_back(std::move(setting));
+  }
+  return differing;
 }
 
 }  // namespace muster

@@ -12,6 +12,7 @@ namespace muster {
 struct Setting {
   std::string field;  // as in a job file: loss.temperature
   std::string value;  // in YAML, on one line
+  std::vector<int> order;  // of the fields on its path in their messages, for sorting
 };
 // Every field that is set, in the order of the messages.
 std::vector<Setting> SettingsOf(const muster::v1::JobSpec& spec);

@@ -23,7 +23,7 @@ double NumberOf(absl::string_view text) {
   return absl::SimpleAtod(text, &value) ? value : kMissing;
 }
 
-// In StepMetrics zero means that something was not measured.
+// In StepMetrics, zero means "not measured".
 double Measured(double value) { return value == 0 ? kMissing : value; }
 
 std::vector<std::pair<std::string, double>> MeasuredValues(const StepMetrics& point) {
@@ -50,7 +50,7 @@ absl::StatusOr<StepTable> StepTable::FromStepLog(absl::string_view csv) {
       lines.empty() ? std::vector<absl::string_view>() : absl::StrSplit(lines[0], ',');
   const size_t step_column = static_cast<size_t>(std::find(names.begin(), names.end(), "step") - names.begin());
   if (step_column == names.size()) {
-    return absl::InvalidArgumentError("the step log has no column \"step\", so it is not one.");
+    return absl::InvalidArgumentError("the step log has no column \"step\", so it is not a step log.");
   }
   StepTable table;
   std::vector<std::vector<double>*> columns;

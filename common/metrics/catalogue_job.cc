@@ -106,7 +106,8 @@ std::vector<MetricFamily> JobMetricFamilies() {
             "The slowest rank's own work minus the fastest one's, in the step before the last.",
             kSteps),
       OfJob("muster_job_product_share", "ratio",
-            "Rank 0's last step against its device: floating-point operations per second over those of a large product, measured when the attempt began.",
+            "How well rank 0's last step used its device: its floating-point operations per second, divided by those of a "
+            "large matrix product measured when the attempt began.",
             kSteps),
       OfJob("muster_job_peak_memory_bytes", "bytes",
             "Peak memory of rank 0 since its start: allocated on its GPU, or resident on a CPU.",

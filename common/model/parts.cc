@@ -30,7 +30,7 @@ bool HasTensor(const ModelPart& part, int64_t depth, int64_t layers) {
   return depth >= part.first + 1 && depth <= last + 1;
 }
 
-// The number after ".layer." or "layers.", as in encoder.layer.3.output and layers.3.mlp; -1: there is none.
+// The number after ".layer." or "layers.", as in encoder.layer.3.output and layers.3.mlp; -1 if there is none.
 int64_t LayerOf(absl::string_view name) {
   for (const absl::string_view word : {absl::string_view("layer."), kLayersPrefix}) {
     const size_t found = name.find(word);
@@ -56,7 +56,7 @@ absl::StatusOr<ModelPart> ParsePart(std::string_view text) {
                     ParseIndex(ends.back(), part.last) && part.first <= part.last;
   if (read) return part;
   return absl::InvalidArgumentError(absl::StrCat(
-      "\"", name, "\" is no part of a model. Allowed: embeddings, layers, layers.3, layers.0-5, head."));
+      "\"", name, "\" is not a part of a model. Allowed: embeddings, layers, layers.3, layers.0-5, head."));
 }
 
 int64_t DepthOfTensor(std::string_view name, int64_t layers) {
@@ -85,11 +85,11 @@ absl::Status CheckFrozen(const EncoderConfig& config) {
                                                      " layers, from layers.0 to layers.", config.layers - 1, "."));
     }
     if (part->kind == PartKind::kHead && !HasHead(config)) {
-      return absl::InvalidArgumentError("model.freeze: head: the model has nothing behind its layers. Leave it out.");
+      return absl::InvalidArgumentError("model.freeze: head: the model has nothing after its layers. Leave it out.");
     }
   }
   const auto trained = [&](const TensorShape& tensor) { return !IsFrozen(config, tensor.name); };
-  // Adapters are those of products in the layers.
+  // Only layers have adapters.
   bool any = std::ranges::any_of(tensors, trained);
   if (config.lora.rank > 0) {
     const auto targets = LoraTargets(config, config.lora.targets);

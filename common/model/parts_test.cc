@@ -18,7 +18,7 @@ EncoderConfig ConfigOfFamily(const std::string& architecture) {
   return config;
 }
 
-// Every family's tensors have a depth: the tables and their norm, each layer alike, and what comes after them.
+// For every family: the tables and their norm, each layer's tensors, and the tensors after the last layer have their depths.
 TEST(ModelParts, EveryTensorOfEveryFamilyHasItsDepth) {
   for (const std::string& family : FamilyNames()) {
     const EncoderConfig config = ConfigOfFamily(family);
@@ -39,7 +39,7 @@ TEST(ModelParts, EveryTensorOfEveryFamilyHasItsDepth) {
   }
 }
 
-TEST(ModelParts, AdaptersAndDenseModulesHaveTheirs) {
+TEST(ModelParts, AdaptersAndDenseModulesHaveTheirDepth) {
   EXPECT_EQ(DepthOfTensor("encoder.layer.10.attention.self.query.lora_A.weight", 12), 11);
   EXPECT_EQ(DepthOfTensor("2_Dense.linear.weight", 12), 13);
 }
@@ -54,7 +54,8 @@ TEST(ModelParts, NamesAreReadAndOthersRefused) {
   for (const char* wrong : {"", "layer.3", "layers.", "layers.a", "layers.-1", "layers.3-", "layers.3-2", "layers.1-2-3",
                             "Layers", "layers.99999999999999999999"}) {
     EXPECT_EQ(ParsePart(wrong).status().message(),
-              std::string("\"") + wrong + "\" is no part of a model. Allowed: embeddings, layers, layers.3, layers.0-5, head.");
+              std::string("\"") + wrong +
+                  "\" is not a part of a model. Allowed: embeddings, layers, layers.3, layers.0-5, head.");
   }
 }
 
@@ -70,7 +71,7 @@ TEST(ModelParts, FreezingIsCheckedAgainstTheModel) {
   EXPECT_FALSE(IsFrozen(config, "encoder.layer.11.output.dense.weight"));
   EXPECT_TRUE(IsFrozen(config, "embeddings.LayerNorm.bias"));
   EXPECT_EQ(error({"layers.6-12"}), "model.freeze: layers.6-12: the model has 12 layers, from layers.0 to layers.11.");
-  EXPECT_EQ(error({"head"}), "model.freeze: head: the model has nothing behind its layers. Leave it out.");
+  EXPECT_EQ(error({"head"}), "model.freeze: head: the model has nothing after its layers. Leave it out.");
   EXPECT_EQ(error({"layers", "embeddings"}), "model.freeze: leaves nothing to train. Name fewer parts.");
   config.lora.rank = 4;
   EXPECT_EQ(error({"layers"}), "model.freeze: leaves nothing to train. Name fewer parts.") << "adapters are in the layers";

@@ -9,13 +9,13 @@
 namespace muster {
 namespace {
 
-// Gradient accumulation would split a batch into parts that do not see each other's passages: another loss.
+// Gradient accumulation would split a batch into parts that do not see each other's passages, which is a different loss.
 constexpr std::string_view kAccumulation =
     "There is no gradient accumulation: its parts would not see each other's passages as negatives. Set batch.queries to the "
     "queries of a whole update. Memory does not grow with it: batch.micro_batch_tokens bounds what is encoded at once, and "
     "batch.keep_activations the graphs that are kept.";
 
-// Without "_".
+// Keys of other trainers, in lowercase and without "_".
 constexpr auto kAccumulationKeys = std::to_array<std::string_view>(
     {"accumulate", "accumulategradbatches", "accumulategradients", "accumulatesteps", "accumulation", "accumulationsteps",
      "accumsteps", "gradaccum", "gradaccumsteps", "gradaccumulation", "gradaccumulationsteps", "gradientaccumulation",

@@ -11,7 +11,7 @@
 namespace muster {
 namespace {
 
-TEST(ForeignKeys, GradientAccumulationIsKnownInItsSpellings) {
+TEST(ForeignKeys, GradientAccumulationIsRecognizedInAllSpellings) {
   for (const char* key : {"gradient_accumulation_steps", "gradient-accumulation-steps", "accumulate", "accumulate_grad_batches",
                           "grad_accum_steps", "accumSteps", "GRADIENT_ACCUMULATION"}) {
     EXPECT_THAT(std::string(RemedyForKey(key)), testing::StartsWith("There is no gradient accumulation:")) << key;
@@ -19,7 +19,7 @@ TEST(ForeignKeys, GradientAccumulationIsKnownInItsSpellings) {
   EXPECT_EQ(RemedyForKey("batch"), "");
 }
 
-// A remedy for a key of Muster's own would never be shown.
+// Remedies are shown only for unknown keys, so a remedy for one of Muster's own keys would never be shown.
 void ExpectNone(const google::protobuf::Descriptor& message) {
   for (int i = 0; i < message.field_count(); ++i) {
     EXPECT_EQ(RemedyForKey(message.field(i)->name()), "") << message.field(i)->name();
@@ -29,7 +29,7 @@ void ExpectNone(const google::protobuf::Descriptor& message) {
 
 TEST(ForeignKeys, AreNotFieldsOfAJob) { ExpectNone(*muster::v1::JobSpec::descriptor()); }
 
-// What the remedy names exists.
+// The fields that the remedy names must exist.
 TEST(ForeignKeys, TheRemedyNamesFieldsOfAJob) {
   const auto& batch = *muster::v1::BatchSpec::descriptor();
   for (const char* field : {"queries", "micro_batch_tokens", "keep_activations"}) {

@@ -18,7 +18,6 @@
 #include "common/spec/profiles.h"
 #include "common/spec/stages.h"
 #include "common/status.h"
-#include "common/version.h"
 
 namespace muster {
 namespace {
@@ -26,9 +25,6 @@ namespace {
 using muster::v1::JobSpec;
 
 constexpr size_t kMaxSpecBytes = 64 << 10;
-
-// From this Hello.protocol on ranks know precision@K, and metrics of whole rankings other than mrr.
-constexpr uint32_t kMetricsProtocol = 8;
 
 // Sets an optional field of a message unless it is set.
 #define MUSTER_DEFAULT(message, field, value) \
@@ -188,12 +184,6 @@ absl::Status CheckMining(const JobSpec& spec) {
                                               ". Lower it, or widen the ranks."));
 }
 
-bool IsNewMetric(const std::string& text) {
-  const auto metric = ParseMetricName(text);
-  if (!metric.ok()) return false;
-  return metric->kind == MetricName::Kind::kPrecision || (metric->cutoff == 0 && metric->kind != MetricName::Kind::kMrr);
-}
-
 absl::Status CheckEvaluation(const JobSpec& spec) {
   if (spec.has_mine()) return CheckMining(spec);
   if (spec.has_evaluate() && EvaluatesOnly(spec)) {
@@ -235,13 +225,6 @@ absl::Status CheckResources(const JobSpec& spec) {
                                                      slots.min(), "."));
   }
   return CheckReference("resources.queue", spec.resources().queue());
-}
-
-// Whether the job has a setting of training that ranks below kTrainingAidsProtocol would leave out.
-bool NeedsTrainingAids(const JobSpec& spec) {
-  const muster::v1::LossSpec& loss = spec.loss();
-  return loss.objective() == muster::v1::OBJECTIVE_MEAN1LH || loss.has_false_negatives() || loss.has_distill() ||
-         !spec.stages().empty() || spec.optimizer().has_learning_rates() || spec.optimizer().has_layer_decay();
 }
 
 }  // namespace
@@ -391,24 +374,8 @@ absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embeddin
     return Wrong("loss.matryoshka_dimensions", absl::StrCat(largest, ": ", model, ". Name sizes up to that one."));
   }
   return Wrong("loss.matryoshka_dimensions",
-               absl::StrCat("the largest is ", largest, ", and ", model, ": what is beyond ", largest,
+               absl::StrCat("the largest is ", largest, ", and ", model, ": numbers beyond ", largest,
                             " would not be trained. Add ", embedding_size, "."));
-}
-
-namespace {
-
-// Of a checkpoint that is the model, or of one on which it is built.
-bool AnyIsFrozen(const muster::v1::ModelCheckpoint& checkpoint) {
-  return !checkpoint.model().freeze().empty() || (checkpoint.has_base() && AnyIsFrozen(checkpoint.base()));
-}
-
-}  // namespace
-
-uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
-  const bool frozen = !spec.model().freeze().empty() || AnyIsFrozen(resolved.model_checkpoint());
-  if (spec.has_mine() || frozen || NeedsTrainingAids(spec)) return kTrainingAidsProtocol;
-  if (spec.has_evaluate() && IsNewMetric(spec.evaluate().metric())) return kMetricsProtocol;
-  return resolved.has_model_checkpoint() ? kModelCheckpointProtocol : 0;
 }
 
 bool EvaluatesOnly(const JobSpec& spec) {

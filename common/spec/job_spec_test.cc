@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <functional>
-#include "common/version.h"
 
 namespace muster {
 namespace {
@@ -333,7 +332,7 @@ TEST(CheckMatryoshka, TheWholeEmbeddingMustBeAmongTheSizes) {
   EXPECT_TRUE(CheckMatryoshka(loss, 384).ok());
   loss.add_matryoshka_dimensions(64);
   EXPECT_EQ(CheckMatryoshka(loss, 384).message(),
-            "loss.matryoshka_dimensions: the largest is 64, and the model has 384 numbers per embedding: what is beyond "
+            "loss.matryoshka_dimensions: the largest is 64, and the model has 384 numbers per embedding: numbers beyond "
             "64 would not be trained. Add 384.");
   loss.add_matryoshka_dimensions(384);
   EXPECT_TRUE(CheckMatryoshka(loss, 384).ok());
@@ -349,57 +348,6 @@ TEST(ValidateJobSpec, TakesEveryPooling) {
     FillDefaults(spec);
     EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
   }
-}
-
-// Older ranks would fail on the job, or train with other settings.
-TEST(NeededProtocol, AnOldAgentIsNotAskedToMakeAModelOfACheckpoint) {
-  muster::v1::ResolvedJob resolved;
-  EXPECT_EQ(NeededProtocol(Good(), resolved), 0);
-  resolved.mutable_model_checkpoint()->set_step(20);
-  EXPECT_EQ(NeededProtocol(Good(), resolved), kModelCheckpointProtocol);
-}
-
-TEST(NeededProtocol, AnOldAgentIsNotAskedForRatesOrFreezingByPart) {
-  const auto needed = [](const std::function<void(JobSpec&)>& change) {
-    JobSpec spec = Good();
-    change(spec);
-    FillDefaults(spec);
-    return NeededProtocol(spec, {});
-  };
-  EXPECT_EQ(needed([](JobSpec& s) { s.mutable_model()->add_freeze("embeddings"); }), kTrainingAidsProtocol);
-  EXPECT_EQ(needed([](JobSpec& s) { s.mutable_optimizer()->mutable_learning_rates()->set_layers(0); }), kTrainingAidsProtocol);
-  EXPECT_EQ(needed([](JobSpec& s) { s.mutable_optimizer()->set_layer_decay(0.9); }), kTrainingAidsProtocol);
-  EXPECT_EQ(needed([](JobSpec& s) { s.mutable_optimizer()->set_layer_decay(1); }), 0) << "no decay";
-  muster::v1::ResolvedJob resolved;
-  resolved.mutable_model_checkpoint()->mutable_base()->mutable_model()->add_freeze("head");
-  EXPECT_EQ(NeededProtocol(Good(), resolved), kTrainingAidsProtocol) << "of the job whose checkpoint is the model";
-}
-
-TEST(NeededProtocol, AnOldAgentIsNotAskedForALossThatItDoesNotKnow) {
-  const auto needed = [](const std::function<void(muster::v1::LossSpec&)>& change) {
-    JobSpec spec = Good();
-    change(*spec.mutable_loss());
-    FillDefaults(spec);
-    return NeededProtocol(spec, {});
-  };
-  EXPECT_EQ(needed([](auto& loss) { loss.set_objective(muster::v1::OBJECTIVE_LSEPAIR); }), 0);
-  EXPECT_EQ(needed([](auto& loss) { loss.set_objective(muster::v1::OBJECTIVE_MEAN1LH); }), kTrainingAidsProtocol);
-  EXPECT_EQ(needed([](auto& loss) { loss.mutable_false_negatives()->set_margin(0.1f); }), kTrainingAidsProtocol);
-  EXPECT_EQ(needed([](auto& loss) { loss.mutable_distill(); }), kTrainingAidsProtocol);
-}
-
-TEST(NeededProtocol, AnOldAgentIsNotAskedToMine) {
-  EXPECT_EQ(NeededProtocol(Mining(), {}), kTrainingAidsProtocol);
-}
-
-TEST(NeededProtocol, AnOldAgentIsNotAskedForAMetricThatItDoesNotKnow) {
-  const auto needed = [](const char* metric) {
-    JobSpec spec = Good();
-    spec.mutable_evaluate()->set_metric(metric);
-    return NeededProtocol(spec, {});
-  };
-  for (const char* known : {"ndcg@10", "mrr", "mrr@5", "recall@100", "map@10"}) EXPECT_EQ(needed(known), 0) << known;
-  for (const char* added : {"precision@5", "precision@1", "ndcg", "recall", "map"}) EXPECT_EQ(needed(added), 8) << added;
 }
 
 }  // namespace

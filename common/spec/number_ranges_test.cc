@@ -127,7 +127,7 @@ TEST(NumberRanges, TheirEndsAreTakenAndWhatLiesBeyondIsRefusedByName) {
       bad.push_back(!real ? range.low - 1 : range.low > 0 ? range.low * 0.999 : range.low - 1e-3);
       bad.push_back(real ? range.high + range.high * 1e-3 : range.high + 1);
       bad.insert(bad.end(), {-1e30, 1e30});
-      if (range.low > 0) bad.insert(bad.end(), {-range.low, 1e-40});  // a number that single precision holds denormal
+      if (range.low > 0) bad.insert(bad.end(), {-range.low, 1e-40});  // a number that is denormal in single precision
       if (range.low > 0 && !range.or_zero) bad.push_back(0);
     }
     for (const double value : good) {

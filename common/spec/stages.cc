@@ -79,7 +79,7 @@ absl::Status CheckStages(const JobSpec& spec) {
   }
   if (spec.duration().length_case() != muster::v1::DurationSpec::LENGTH_NOT_SET) {
     return absl::InvalidArgumentError(
-        "duration: excludes stages, which have lengths of their own. Remove one of them.");
+        "duration: cannot be combined with stages, which have their own lengths. Remove one of them.");
   }
   for (int i = 0; i < spec.stages_size(); ++i) {
     if (spec.stages(i).length_case() != StageSpec::LENGTH_NOT_SET) continue;

@@ -17,7 +17,7 @@ using google::protobuf::util::MessageDifferencer;
 using muster::v1::JobSpec;
 using muster::v1::ResolvedJob;
 
-// Three epochs of llm's positives, then 40 steps of all sources at another rate.
+// Three epochs on the positives of source llm, then 40 steps on all sources at another learning rate.
 JobSpec Staged() {
   JobSpec spec;
   spec.set_name("staged");
@@ -63,7 +63,7 @@ TEST(Stages, FollowEachOther) {
   EXPECT_EQ(StageAt(stages, 1000), 1) << "beyond the end";
 }
 
-TEST(Stages, AJobWithoutThemHasOne) {
+TEST(Stages, AJobWithoutStagesCountsAsOneStage) {
   ResolvedJob resolved = Resolved();
   resolved.clear_stages();
   EXPECT_EQ(StagesOf(resolved), (std::vector<Stage>{{.begin = 0, .end = 52, .steps_per_epoch = 4}}));
@@ -104,7 +104,7 @@ TEST(Stages, TakeWhatTheyLeaveOutFromTheOptimizer) {
   EXPECT_EQ(StagesText(spec), "llm 3 epochs; all sources 40 steps");
 }
 
-TEST(Stages, AreCheckedByTheirPlaceInTheList) {
+TEST(Stages, ErrorsNameTheirPlaceInTheList) {
   ASSERT_TRUE(ValidateJobSpec(Staged()).ok()) << ValidateJobSpec(Staged());
   const auto error = [](const std::function<void(JobSpec&)>& change) {
     JobSpec spec = Staged();
@@ -112,7 +112,7 @@ TEST(Stages, AreCheckedByTheirPlaceInTheList) {
     return std::string(ValidateJobSpec(spec).message());
   };
   EXPECT_EQ(error([](JobSpec& s) { s.mutable_duration()->set_steps(3); }),
-            "duration: excludes stages, which have lengths of their own. Remove one of them.");
+            "duration: cannot be combined with stages, which have their own lengths. Remove one of them.");
   EXPECT_EQ(error([](JobSpec& s) { s.mutable_stages(1)->clear_steps(); }), "stages[1]: has no length. Give epochs or steps.");
   EXPECT_EQ(error([](JobSpec& s) { s.mutable_stages(1)->set_steps(0); }),
             "stages[1].steps: is 0. It must be from 1 to 1000000000.");
@@ -124,7 +124,7 @@ TEST(Stages, AreCheckedByTheirPlaceInTheList) {
               testing::StartsWith("stages: has 17 stages, at most 16 are taken."));
 }
 
-TEST(Stages, AnOlderAgentWouldTrainThemAsOne) {
+TEST(Stages, NeedWorkersThatSupportThem) {
   EXPECT_EQ(NeededProtocol(Staged(), Resolved()), kTrainingAidsProtocol);
 }
 

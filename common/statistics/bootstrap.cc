@@ -35,9 +35,9 @@ double SumOf(const std::vector<double>& values, const std::vector<uint32_t>& que
   return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
-// Quantiles of a sample with ties: between its distinct values, each of which is the middle of its step of the
-// distribution (Parzen's mid-distribution). Means of hits and reciprocal ranks have few distinct values, and ordinary
-// quantiles would round intervals outward to the next one. Values less than `rounding` apart are equal.
+// Quantiles of a sample with ties (Parzen's mid-distribution): interpolates between distinct values, each placed at the
+// middle of its step of the distribution function. Means of hits and reciprocal ranks have few distinct values, so ordinary
+// quantiles would round intervals outward to the next value. Values less than `rounding` apart count as equal.
 class MidQuantiles {
  public:
   MidQuantiles(std::vector<double> sample, double rounding) {

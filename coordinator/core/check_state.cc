@@ -17,7 +17,7 @@ using muster::v1::RankPlacement;
 using Slot = std::pair<std::string, uint32_t>;  // worker, slot
 
 absl::Status Broken(const std::string& job, absl::string_view what) {
-  return absl::DataLossError(absl::StrCat("the coordinator's state is not whole: job \"", job, "\" ", what,
+  return absl::DataLossError(absl::StrCat("the coordinator's state is not complete: job \"", job, "\" ", what,
                                           ". Restore the folder's backup."));
 }
 

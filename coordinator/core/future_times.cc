@@ -18,7 +18,7 @@ bool MayBeInTheFuture(const FieldDescriptor& field) {
   return field.full_name() == "muster.journal.v1.StartFailures.retry";
 }
 
-// By reflection, so that it covers time fields that are added later.
+// Uses reflection, so that it covers time fields that are added later.
 bool Clamp(absl::Time now, Message& message) {
   if (auto* time = dynamic_cast<Timestamp*>(&message); time != nullptr) {
     if (FromProto(*time) <= now) return false;

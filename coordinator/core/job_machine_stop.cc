@@ -17,7 +17,7 @@ constexpr int kMaxRequests = 32;
 constexpr absl::string_view kPausedBy = "paused by ";
 constexpr char kThen[] = ", then ";
 
-// A job between the request to stop and the end of its last rank. `reason`: the newest request's.
+// The reason shown from a request to stop until the attempt's last rank has ended. `reason`: that of the newest request.
 std::string StoppingText(const Reason& reason, bool pause) {
   if (pause) return absl::StrCat("pausing for ", absl::StripPrefix(reason.text, kPausedBy), ": saving a checkpoint");
   return absl::StrCat(reason.text, ": saving a checkpoint, then ",

@@ -24,7 +24,7 @@ using journal::v1::MessageChange;
 
 bool IsMessage(const FieldDescriptor* field) { return field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE; }
 
-// A message and one of its fields. `index`: of the element of a repeated field; -1: the field is not repeated.
+// A message and one of its fields. `index`: the element of a repeated field; -1 if it is not repeated.
 struct FieldAt {
   const Message& message;
   const FieldDescriptor* field;

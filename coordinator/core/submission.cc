@@ -16,8 +16,8 @@ int RanksOfNewestAttempt(const StoredJob& job) {
   return job.attempts().empty() ? 0 : job.attempts(job.attempts_size() - 1).ranks_size();
 }
 
-// The last step's; 0: none is known. A running job's progress is in the soft state, that of an attempt that ended in the
-// record.
+// Tokens per second of the job's last step; 0 if not known. The progress of a running job is in the soft state, and that of an
+// ended attempt in the record.
 double TokensPerSecond(const StoredJob& job, const Soft& soft) {
   const auto running = soft.jobs.find(job.id());
   const double now = running == soft.jobs.end() ? 0 : running->second.progress.tokens_per_second();

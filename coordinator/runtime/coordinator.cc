@@ -65,7 +65,7 @@ absl::StatusOr<muster::v1::TrainingPreview> PreviewAt(const std::shared_ptr<grpc
       FromGrpc(muster::internal::v1::DataPlaneService::NewStub(server)->Preview(&context, request, &response));
   if (absl::IsUnimplemented(status)) {
     return absl::UnimplementedError(
-        absl::StrCat("the data server ", address, " has an older version, which plans no previews. Upgrade it."));
+        absl::StrCat("the data server ", address, " has an older version, which cannot preview jobs. Upgrade it."));
   }
   if (!status.ok()) return ExplainSilence(status, address);
   return response.preview();

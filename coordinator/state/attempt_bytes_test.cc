@@ -52,8 +52,8 @@ TEST(AttemptBytes, DoNotGrowWithTheAttemptsBefore) {
   EXPECT_LT(BytesOf(16, /*before=*/102, /*attempts=*/5).entries, 1.1 * BytesOf(16, /*before=*/2, /*attempts=*/5).entries);
 }
 
-// The number of rows is bounded, too: each record pays for items of twice its bytes.
-TEST(AttemptBytes, RowsArePaidForByRecords) {
+// The written rows are bounded, too: by twice the bytes of the records.
+TEST(AttemptBytes, RowsAreAtMostTwiceTheRecords) {
   for (const uint32_t ranks : {8, 64}) {
     const Bytes bytes = BytesOf(ranks, 20, 1);
     EXPECT_GT(bytes.all.items, 0u);

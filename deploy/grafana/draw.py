@@ -118,7 +118,7 @@ def draw_lines(axes, panel, series, options):
 
 
 def chosen_panels(board, rows):
-    """Numbers and lines of the rows of these titles, moved up so that no gap is left, and the height in grid lines."""
+    """The number and line panels in the rows with these titles, moved up to close gaps; and the height in grid lines."""
     chosen, row, top, shift = [], None, 0, 0
     for panel in board["panels"]:
         place = panel["gridPos"]

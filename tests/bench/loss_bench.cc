@@ -145,7 +145,7 @@ int Run(const Options& options) {
                            {"objective", options.objective},    {"tile_rows", options.tile_rows},
                            {"tile_columns", options.tile_columns}, {"kept_mib", options.kept_mib},
                            {"seed", options.seed}};
-  std::printf("%d x %d x %d, %d positives and %d ignored a row, %s, %d threads\n", static_cast<int>(options.size.rows),
+  std::printf("%d x %d x %d, %d positives and %d ignored per row, %s, %d threads\n", static_cast<int>(options.size.rows),
               static_cast<int>(options.size.columns), static_cast<int>(options.size.dim),
               static_cast<int>(options.size.positives), static_cast<int>(options.size.ignored),
               options.objective.c_str(), options.threads);

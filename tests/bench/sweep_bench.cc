@@ -1,6 +1,6 @@
-// muster-sweep-bench [BLOBS]: seconds and memory of a data server's garbage collection. Half of the blobs are needed,
-// named to it in messages of 10,000 digests as a coordinator does; the others go. Blobs are empty files, so the disk
-// holds only their names.
+// muster-sweep-bench [BLOBS]: seconds and memory of a data server's garbage collection. The program plays
+// the coordinator: it names half of the blobs as needed, in messages of 10,000 digests; the others are removed. Blobs are
+// empty files, so the disk holds only their names.
 #include <charconv>
 #include <cstdio>
 #include <cstring>

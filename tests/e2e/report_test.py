@@ -23,7 +23,7 @@ class Report(TopicsCase):
         cls.ids = report_jobs.train(cls.cluster)
 
     def shell(self, folder, command):
-        """What a user's shell makes of it, where muster is the one that was built."""
+        """Runs the command as a user's shell would, with the built `muster` on the path."""
         folder.mkdir(exist_ok=True)
         environment = {**self.cluster.environment(), "PATH": f"{BIN}:{os.environ['PATH']}"}
         done = subprocess.run(["bash", "-ec", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=300,

@@ -243,7 +243,7 @@ class Cluster {
     }
   }
 
-  // Of each running attempt, how many of its slots others can use once it has ended.
+  // For each running attempt, how many of its slots others can use once it has ended.
   void CheckEnds() const {
     FUZZ_CHECK(soft_.ends.size() == state_.index.running.size(), "the index of attempts has others than run");
     for (const auto& [id, attempt] : state_.index.running) {

@@ -47,7 +47,7 @@ def save_tokenizer(folder, length=48):
 
 
 def save_model(folder, make, dtype=torch.float32, **how):
-    """make: of the tokenizer's number of entries, a model."""
+    """Saves the model that `make` returns for the tokenizer's number of entries."""
     torch.manual_seed(7)
     model = make(save_tokenizer(folder))
     for parameter in model.parameters():  # biases and norms, too, so that mistakes in them show

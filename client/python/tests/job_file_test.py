@@ -73,7 +73,7 @@ class JobFile(unittest.TestCase):
              'job:3: loss.objective: unknown value "lse_pair". Allowed: default, jointlh, jointlh_sum, rand1lh, summarglh, lsepair, mean1lh. '
              'Did you mean "lsepair"?'),
             ("name: a\nlos: {}\n", "job:2: los: unknown key. Allowed: name, model, data, loss, batch, optimizer, duration, evaluate, "
-             'report, resources, checkpoint, seed, precision, profile, trace_steps, stages. Did you mean "loss"?'),
+             'report, resources, checkpoint, seed, precision, profile, trace_steps, stages, mine. Did you mean "loss"?'),
             ("name: a\nname: b\n", "job:2: name: is given twice. Remove one."),
             ("duration:\n  epochs: 1\n  steps: 2\n", "job:3: duration.steps: excludes duration.epochs. Remove one of them."),
             ("loss: [1]\n", "job:1: loss: must have keys. Allowed: objective, temperature, matryoshka_dimensions, matryoshka_weights, "

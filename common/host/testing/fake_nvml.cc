@@ -29,7 +29,7 @@ bool IsFirst(void* device) { return device == &devices[0]; }
 
 extern "C" {
 
-// For the test.
+// Called by the test.
 void fake_nvml_set(unsigned long long ecc_errors, unsigned long long throttle_reasons) {
   ecc = ecc_errors;
   throttle = throttle_reasons;

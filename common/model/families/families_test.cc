@@ -1,4 +1,4 @@
-// Keys of config.json by family: honored, or refused by name.
+// Keys of config.json by family: honored, or refused by an error that names them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

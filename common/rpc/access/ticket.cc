@@ -38,7 +38,7 @@ absl::Status CheckSignature(EVP_PKEY* key, const SignedTicket& sealed) {
   if (context == nullptr || EVP_DigestVerifyInit(context.get(), nullptr, HashFor(key), nullptr, key) != 1 ||
       EVP_DigestVerify(context.get(), Data(sealed.signature()), sealed.signature().size(), Data(text), text.size()) !=
           1) {
-    return Bad("the signature is not of its certificate's key");
+    return Bad("the signature was not made with its certificate's key");
   }
   return absl::OkStatus();
 }

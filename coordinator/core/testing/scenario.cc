@@ -101,7 +101,7 @@ class Runner {
   void Tell(const JobRecord* before, const JobRecord& after);
   void TellStops(const std::map<std::string, std::set<AttemptKey>>& before);
   void Note(const Effect& effect);
-  // By worker: the attempts that it should run, and those of them that should save and stop.
+  // For each worker: the attempts that it should run, and those of them that should save and stop.
   std::map<std::string, std::set<AttemptKey>> Desired(bool saving = false) const;
   void Hello(Agent& agent);
   void Send(const std::string& worker, Report report);

@@ -224,7 +224,7 @@ absl::Status Importer::NotRecognized(const Place& place, const InputRecord& reco
   return absl::InvalidArgumentError(absl::StrCat(
       place.Text(), ": the schema was not recognized, the first record has ", KeysOf(record),
       unseen == fields_.end() ? "" : absl::StrCat(", and not \"", unseen->first, "\", which --columns names"),
-      may_be_table ? ". Documents and queries look alike: name the file corpus… or queries…" : "",
+      may_be_table ? ". Documents and queries look the same: name the file corpus… or queries…" : "",
       ". Known: ", KnownSchemas(), ". Name it with --schema, or name its columns with --columns."));
 }
 

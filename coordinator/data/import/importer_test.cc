@@ -34,7 +34,7 @@ std::vector<File> BeirFiles() {
   return {{"corpus.jsonl", kCorpus}, {"queries.jsonl", kQueries}, {"qrels/train.tsv", kTrain}};
 }
 
-// Of a query in the first split: "2.5 - 0", where - means no score; "": the split has no scores.
+// The scores of a query in the first split, such as "2.5 - 0", where - means no score; "" if the split has no scores.
 std::string ScoresOf(const Dataset& dataset, uint32_t query) {
   std::string text;
   for (const float score : dataset.scores(0, query)) {

@@ -1,4 +1,4 @@
-// Odd inputs from the field: each oddity has a documented rule, a count and a note, or is refused by name.
+// Odd inputs from the field: each oddity has a documented rule, a count and a note, or an error that names it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

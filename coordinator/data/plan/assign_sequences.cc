@@ -41,7 +41,7 @@ class LeastWork {
     const auto ranks = static_cast<uint32_t>(loads_.size());
     for (; count >= ranks; count -= ranks) {
       Sort();
-      // Where no rank is ahead of another by a whole item, each takes one before any takes a second.
+      // As long as no rank is ahead of another by a whole item, each takes one before any takes a second.
       if (loads_.front().first + cost > loads_.back().first) {
         for (Load& load : loads_) {
           take(load.second);

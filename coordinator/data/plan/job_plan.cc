@@ -10,7 +10,7 @@ namespace muster {
 absl::StatusOr<JobPlan> MakeJobPlan(const Dataset& dataset, const muster::v1::JobSpec& spec,
                                     const muster::v1::ResolvedJob& resolved) {
   if (resolved.stages_size() != spec.stages_size()) {
-    return absl::FailedPreconditionError(absl::StrCat("the job has ", spec.stages_size(), " stages, and was resolved with ",
+    return absl::FailedPreconditionError(absl::StrCat("the job has ", spec.stages_size(), " stages, but was resolved with ",
                                                       resolved.stages_size(), ". Submit it again."));
   }
   JobPlan plan;

@@ -12,7 +12,7 @@ namespace {
 
 using muster::internal::v1::StepShare;
 
-// The positives of source 0 for an epoch and a part of the next one, then those of source 1, then all.
+// Trains on the positives of source 0 for more than one epoch, then on those of source 1, then on all.
 muster::v1::JobSpec StagedJob(const Dataset& dataset) {
   muster::v1::JobSpec spec = TestJob();
   spec.add_stages()->add_sources(dataset.sources()[0]);
@@ -46,7 +46,7 @@ std::string WithoutPlace(StepShare share) {
   return DeterministicBytes(share);
 }
 
-// The law of stages: what ranks receive is what the ranks of a job of each stage alone receive.
+// The law of stages: ranks receive the shares that they would receive if each stage were a separate job.
 TEST(JobPlan, SharesOfAStageAreThoseOfASeparateJob) {
   for (const uint64_t seed : {3, 4, 5}) {
     const auto dataset = RandomDataset(seed, 40, 60);
@@ -83,7 +83,7 @@ TEST(JobPlan, AJobThatWasResolvedWithoutItsStagesIsRefused) {
   const auto dataset = RandomDataset(3, 40, 60);
   const muster::v1::JobSpec spec = StagedJob(*dataset);
   EXPECT_EQ(MakeJobPlan(*dataset, spec, Resolve(*dataset, TestJob())).status().message(),
-            "the job has 3 stages, and was resolved with 0. Submit it again.");
+            "the job has 3 stages, but was resolved with 0. Submit it again.");
 }
 
 }  // namespace

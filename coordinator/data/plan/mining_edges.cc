@@ -18,7 +18,7 @@ namespace {
 using muster::internal::v1::MiningEdges;
 using QueryNumbers = std::vector<std::vector<uint32_t>>;  // document numbers of each query
 
-// As Dataset::passage_digest has it for a passage without title.
+// What Dataset::passage_digest returns for a passage that has this body and no title.
 uint64_t DigestOfUntitled(std::string_view body) {
   const PassageDigest digest = DigestOfPassage("", body);
   uint64_t first = 0;
@@ -44,7 +44,7 @@ class EdgeMaker {
   }
 
  private:
-  // The document that is encoded for this one.
+  // Ranks encode one document per text: returns the one that has the text of document `number`.
   uint32_t EncodedOf(uint32_t number) const {
     const auto& aliases = numbering_.aliases;
     const auto found = std::ranges::lower_bound(aliases, number, {}, &std::pair<uint32_t, uint32_t>::first);
@@ -94,10 +94,10 @@ class EdgeMaker {
     for (uint32_t i = 0; i < queries_.size(); ++i) AddDocumentOfOwnId(i);
   }
 
-  // A title keeps the passage from being found by its body's digest.
+  // Does not find passages that have a title: their digests include it.
   void AddDocumentOfOwnId(uint32_t i) {
     const std::string_view id = dataset_.query_id(queries_[i]);
-    // Numbers are in descending order of ids.
+    // Documents are numbered in descending order of their ids.
     const auto found = std::ranges::lower_bound(numbering_.documents, id, std::greater<>(),
                                                 [&](uint32_t document) { return dataset_.document_id(document); });
     if (found == numbering_.documents.end() || dataset_.document_id(*found) != id) return;
@@ -121,7 +121,7 @@ class EdgeMaker {
   const uint32_t split_;
   const std::span<const uint32_t> queries_;
   QueryNumbers positives_, excluded_;
-  absl::flat_hash_map<std::string, std::vector<uint32_t>> same_text_;  // by normal form: positions in `queries_`
+  absl::flat_hash_map<std::string, std::vector<uint32_t>> same_text_;  // normal form of a text → positions in `queries_`
 };
 
 }  // namespace

@@ -19,7 +19,7 @@ namespace {
 using muster::internal::v1::MiningEdges;
 using testing::UnorderedElementsAre;
 
-// A stored dataset, because a dataset in memory has no digests of passages.
+// Stores the dataset, because one in memory has no passage digests.
 class MiningEdgesTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -42,7 +42,7 @@ class MiningEdgesTest : public testing::Test {
                           .source = writer_->AddSource(source).value(),
                           .hard_negative = hard_negative});
   }
-  // For each query of split train, by id: the ids of the documents that are named for it.
+  // For each query of split train, by id: the ids of its positives or, if not `positives`, of its excluded documents.
   std::map<std::string, std::vector<std::string>> Rows(bool positives) {
     if (dataset_ == nullptr) {
       EXPECT_TRUE(writer_->Finish().ok());
@@ -98,7 +98,7 @@ TEST_F(MiningEdgesTest, NameTheDocumentThatIsEncodedForATextWithSeveralIds) {
 }
 
 TEST_F(MiningEdgesTest, ExcludeTheQuerysOwnText) {
-  Document("a", "how do I  reset it");  // as the query, in normal form
+  Document("a", "how do I  reset it");  // equals the query's text in normal form
   Document("b", "how do I reset it", "a title");
   Document("q2", "what is it", "a title");
   Document("q3", "something else");

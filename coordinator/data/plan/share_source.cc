@@ -116,7 +116,7 @@ absl::Status CheckDigests(const ShareSource::Options& options) {
   return absl::OkStatus();
 }
 
-// Of one stage.
+// Checks the data of one stage.
 absl::Status CheckTrainingData(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved, uint64_t queries) {
   if (queries == 0) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -202,7 +202,7 @@ class ShareSource::State {
   const Options options_;
   const Sequences sequences_;
   const JobPlan job_;
-  // By stage: the queries of an epoch, computed from the dataset itself so that a wrong plan is noticed.
+  // For each stage, the sum of an epoch's queries. Computed from the dataset, not from plans, so that a wrong plan is noticed.
   std::vector<QuerySum> epochs_;
   absl::Mutex mutex_;
   std::list<std::shared_ptr<Entry>> recent_ ABSL_GUARDED_BY(mutex_);  // the last used first

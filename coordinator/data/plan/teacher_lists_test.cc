@@ -12,7 +12,8 @@ using muster::v1::DistillKind;
 constexpr DistillKind kKl = muster::v1::DISTILL_KIND_KL, kMargins = muster::v1::DISTILL_KIND_MARGIN_MSE;
 
 // Query 0: two scored positives. Query 1: a scored positive and a scored hard negative. Query 2: a scored positive, and a
-// scored passage that is neither. Query 3: a scored hard negative and a positive without a score. Query 4: no score.
+// scored passage that is neither positive nor hard negative. Query 3: a scored hard negative and a positive without a score.
+// Query 4: no score.
 FakeDataset Taught() {
   FakeDataset dataset;
   for (int i = 0; i < 5; ++i) {
@@ -31,7 +32,7 @@ FakeDataset Taught() {
   return dataset;
 }
 
-TEST(CountTeacherLists, CountsTheQueriesWhoseListsSaySomething) {
+TEST(CountTeacherLists, CountsTheQueriesWhoseListsHaveSomethingToCompare) {
   const FakeDataset dataset = Taught();
   ChoiceRules rules;
   rules.distill = true;

@@ -36,7 +36,7 @@ constexpr absl::Duration kBetweenReports = absl::Milliseconds(200);
 
 Principal OwnerOf(const PublishMinedRequest& request) { return {Role::kSubmitter, request.resolved().mine_owner()}; }
 
-// The rank is alive as long as it hears something, and a newer attempt ends the call.
+// Sends reports while the dataset is written: they tell the rank that the call is alive. A newer attempt ends the call.
 class PublishProgress {
  public:
   PublishProgress(const DataContext& data, const grpc::ServerContext& call, const PublishMinedRequest& request,
@@ -69,7 +69,7 @@ absl::StatusOr<MinedNegatives> ReadMined(const DataContext& data, const std::str
   if (Sha256Hex(file.bytes()) != digest) {
     RETURN_IF_ERROR(data.stores.blobs->SetAsideIfDamaged(digest).status());
     return absl::DataLossError(
-        absl::StrCat("mined: blob ", digest.substr(0, 12), ": its bytes on the data server's disk are damaged"));
+        absl::StrCat("mined: blob ", digest.substr(0, 12), ": is damaged on the data server's disk"));
   }
   MinedNegatives mined;
   if (file.size() > static_cast<size_t>(std::numeric_limits<int>::max()) ||
@@ -113,7 +113,7 @@ absl::StatusOr<ImportStart> BeginMined(const DataContext& data, const PublishMin
   if (absl::IsNotFound(existing.status())) return start;
   RETURN_IF_ERROR(existing.status());
   if (mine.out() != mine.dataset()) {
-    return WithReason(absl::AlreadyExistsError(absl::StrCat("mine.out: dataset \"", mine.out(), "\" exists by now: ",
+    return WithReason(absl::AlreadyExistsError(absl::StrCat("mine.out: dataset \"", mine.out(), "\" was created meanwhile: ",
                                                             Describe(*existing), ". Mine again with another name.")),
                       "DATASET_EXISTS");
   }
@@ -128,7 +128,7 @@ absl::StatusOr<ImportStart> BeginMined(const DataContext& data, const PublishMin
   return start;
 }
 
-// How the negatives were found, for muster data report.
+// A note on how the negatives were found, which `muster data report` shows.
 std::string ProvenanceOf(const PublishMinedRequest& request) {
   const MineSpec& mine = request.spec().mine();
   const auto& model = request.spec().model();
@@ -173,7 +173,7 @@ absl::StatusOr<ImportReport> Publish(const DataContext& data, const PublishMined
 absl::Status RunPublishMined(const DataContext& data, const grpc::ServerContext& call, const PublishMinedRequest& request,
                              grpc::ServerWriter<PublishMinedResponse>& writer) {
   const std::string& job = request.identity().job_id();
-  if (!request.spec().has_mine() || job.empty()) return absl::InvalidArgumentError("mined: the job mines nothing");
+  if (!request.spec().has_mine() || job.empty()) return absl::InvalidArgumentError("mined: the job is not a mining job");
   RETURN_IF_ERROR(data.fence.Admit(job, request.identity().attempt()));
   const MutationRequest asked{.caller = request.resolved().mine_owner(),
                               .id = absl::StrCat("mine-", job),

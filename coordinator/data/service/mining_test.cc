@@ -1,4 +1,4 @@
-// Mining jobs at the data server: what they may make, what their ranks read, and what becomes of what they found.
+// What the data server does for mining jobs: checks the name of the result, streams queries to ranks, publishes negatives.
 #include "common/spec/job_spec.h"
 #include "coordinator/data/service/data_server_test_base.h"
 
@@ -11,7 +11,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::UnorderedElementsAre;
 
-// "set" has q0..q9 and d0..d9; a ranking numbers d9 0, d8 1, …, d0 9.
+// Dataset "set" has q0..q9 and d0..d9. Rankings number the documents in descending order of ids: d9 is 0, …, d0 is 9.
 class ServerMining : public DataServerTest {
  protected:
   void SetUp() override {
@@ -52,7 +52,7 @@ class ServerMining : public DataServerTest {
     ticket.set_mined_dataset(request.spec().mine().out());
     return WorkerWith(ticket);
   }
-  // The negatives of each query, as numbers.
+  // A serialized MinedNegatives with these document numbers for each query.
   static std::string Mined(const std::vector<std::vector<uint32_t>>& rows) {
     internal::v1::MinedNegatives mined;
     for (const auto& row : rows) {

@@ -8,7 +8,7 @@ namespace muster {
 absl::StatusOr<DatasetFacts> WriteMined(const Dataset& base, std::span<const MinedPair> pairs, const std::string& split,
                                         std::string_view source, DatasetWriter& out) {
   ASSIGN_OR_RETURN(const uint16_t mined, out.AddSource(source));
-  absl::flat_hash_map<uint32_t, uint32_t> documents, queries;  // of `base` → of `out`
+  absl::flat_hash_map<uint32_t, uint32_t> documents, queries;  // number in `base` → number in `out`
   for (const MinedPair& pair : pairs) {
     const auto [document, is_new_document] = documents.try_emplace(pair.document, 0);
     if (is_new_document) {

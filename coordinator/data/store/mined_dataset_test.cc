@@ -19,12 +19,12 @@ class MinedDatasetTest : public testing::Test {
   void SetUp() override { root_ = MakeScratchFolder(testing::TempDir(), "mined").value(); }
   void TearDown() override { std::filesystem::remove_all(root_); }
 
-  // Names as users give them, or (rows) as an import does; some texts occur under two ids.
+  // Ids are those that users give or, with `rows`, those that an import makes up; some texts occur under two ids.
   std::shared_ptr<const Dataset> Base(bool rows) {
     const auto folder = MakeScratchFolder(root_, "base").value();
     const auto writer = DatasetWriter::Create(folder).value();
     for (int d = 0; d < 12; ++d) {
-      const uint32_t passage = writer->AddPassage(d % 2 == 0 ? "title" : "", absl::StrCat("told ", d % 10)).value();
+      const uint32_t passage = writer->AddPassage(d % 2 == 0 ? "title" : "", absl::StrCat("told ", d < 10 ? d : d - 4)).value();
       EXPECT_TRUE(writer->AddDocument(rows ? absl::StrCat("p", d + 1) : absl::StrCat("p", 20 - d), passage).ok());
     }
     for (int q = 0; q < 5; ++q) {
@@ -62,7 +62,7 @@ class MinedDatasetTest : public testing::Test {
 
 TEST_F(MinedDatasetTest, AddedToItsDatasetItBringsTheNegativesAndNothingElse) {
   for (const bool rows : {false, true}) {
-    for (uint64_t seed = 0; seed < 10; ++seed) {
+    for (uint64_t seed = 0; seed < 3; ++seed) {
       const auto base = Base(rows);
       CounterRandom random(seed);
       std::map<uint32_t, std::vector<uint32_t>> expected;

@@ -246,7 +246,7 @@ absl::Status ReadDigits(const JsonObject& json, PreTokenizer& result) {
 }
 
 absl::Status Read(const JsonObject& json, PreTokenizer& result) {
-  if (result.byte_level) {  // a step follows: it sees the characters
+  if (result.byte_level) {  // another step follows, which must see the byte-level characters
     result.steps.push_back(std::make_unique<EagerByteLevel>());
     result.byte_level = false;
   }

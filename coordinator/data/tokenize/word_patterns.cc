@@ -26,7 +26,7 @@ class Cursor {
   Kind kind() const { return kind_; }
   UChar32 character() const { return character_; }
   size_t begin() const { return begin_; }  // of the character
-  size_t end() const { return next_; }     // behind it
+  size_t end() const { return next_; }     // after it
   void Advance() {
     begin_ = next_;
     if (next_ >= text_.size()) {

@@ -145,7 +145,7 @@ muster::rank::v1::RankConfig AgentCore::ConfigFor(const RankKey& key, const Atte
   config.set_cache((options_.state / "cache").string());
   config.set_interface_address(options_.interface_address);
   if (options_.log_format != "text") config.set_log_format(options_.log_format);
-  config.DiscardUnknownFields();  // of a newer coordinator: the rank reads text format, which does not skip unknown fields
+  config.DiscardUnknownFields();  // a newer coordinator may send some; the rank reads text format, which cannot skip them
   return config;
 }
 

@@ -42,7 +42,7 @@ struct OwnNorm {
     inverse = 1 / sqrt(sum[0] / width + epsilon);
   }
 
-  // From d = d_out to the gradient of x, with both sums of columns.
+  // Turns d, which holds d_out, into the gradient of x, and adds to d_weight and d_bias.
   __device__ __forceinline__ void Backward(const P (&x)[kPacket], P mean, P inverse, P (&d)[kPacket],
                                            P (&d_weight)[kPacket], P (&d_bias)[kPacket]) const {
     P normed[kPacket], sums[2] = {0, 0};

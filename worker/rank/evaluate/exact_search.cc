@@ -18,7 +18,7 @@ namespace {
 
 using muster::internal::v1::EvaluationHeader;
 
-// The same on all ranks. NaN compares with nothing, and would give a random ranking.
+// The same on all ranks. A NaN compares as false with everything, so it would give an arbitrary ranking.
 absl::Status CheckFinite(Group& group, const LocalEmbeddings& local, const EvaluationHeader& header, const std::string& what) {
   ASSIGN_OR_RETURN(const auto counts, group.AllGatherBytes(absl::StrCat(local.non_finite)));
   ASSIGN_OR_RETURN(const auto totals, group.AllGatherBytes(absl::StrCat(header.own_sequences())));
@@ -54,7 +54,7 @@ absl::StatusOr<at::Tensor> GatherQueries(Group& group, const LocalEmbeddings& lo
   ASSIGN_OR_RETURN(const at::Tensor numbers,
                    group.AllGatherRows(local.query_numbers.to(local.queries.device()), counts));
   if (rows.size(0) != query_count || !std::get<0>(at::sort(numbers)).equal(at::arange(query_count, numbers.options()))) {
-    return absl::InvalidArgumentError(absl::StrCat(what, ": a query is encoded by no rank, or by several"));
+    return absl::InvalidArgumentError(absl::StrCat(what, ": a query was encoded by no rank, or by several"));
   }
   return at::empty_like(rows).index_copy_(0, numbers, rows);
 }

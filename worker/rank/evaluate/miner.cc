@@ -23,7 +23,7 @@ namespace {
 using muster::internal::v1::EvaluationHeader;
 using muster::internal::v1::MiningEdges;
 
-constexpr int64_t kPairsAtOnce = 1 << 16;  // whose embeddings are copied to be multiplied
+constexpr int64_t kPairsAtOnce = 1 << 16;  // bounds the copies of embeddings that PositiveScores multiplies
 
 template <typename Offsets, typename Numbers>
 bool Fits(const Offsets& offsets, const Numbers& numbers, const EvaluationHeader& header) {
@@ -40,7 +40,7 @@ absl::Status CheckEdges(const EvaluationHeader& header) {
   const MiningEdges& edges = header.mining();
   if (!Fits(edges.positive_offsets(), edges.positives(), header) ||
       !Fits(edges.excluded_offsets(), edges.excluded(), header)) {
-    return absl::InvalidArgumentError("mining: positives or excluded documents of the header do not fit together");
+    return absl::InvalidArgumentError("mining: the header's offsets do not match its positives or excluded documents");
   }
   if (edges.positives().empty()) {
     return absl::InvalidArgumentError("mining: no query of the split has a positive. Mine for another split.");
@@ -83,7 +83,7 @@ absl::StatusOr<at::Tensor> PositiveScores(Group& group, const ExactSearch& searc
   return scores.to(at::kCPU).contiguous();
 }
 
-// Chooses on rank 0, from the rankings of some queries at a time.
+// Chooses the negatives, on rank 0, from the rankings of one block of queries after the other.
 class Chooser {
  public:
   Chooser(const MiningEdges& edges, const MiningRules& rules, const at::Tensor& positive_scores)
@@ -123,7 +123,7 @@ class Chooser {
   Mined mined_;
 };
 
-// How many documents a ranking of these queries must have, so that last_rank of them are not excluded.
+// How many documents the rankings of these queries must have so that last_rank documents that are not excluded remain in each.
 int64_t Needed(const EvaluationHeader& header, const MiningRules& rules, int64_t first, int64_t count) {
   int64_t most = 0;
   for (int64_t query = first; query < first + count; ++query) {
@@ -153,7 +153,7 @@ absl::StatusOr<Mined> Mine(const Encoder& encoder, Group& group, EvaluationSourc
   ASSIGN_OR_RETURN(const auto found, group.AllGatherBytes(mined.negatives.documents().empty() ? "" : "some"));
   if (found[0].empty()) {
     return absl::InvalidArgumentError(
-        "mining: no query has a passage of these ranks that scores low enough. Widen mine.ranks, or the margins.");
+        "mining: no query has a passage within mine.ranks that the margins allow. Widen mine.ranks, or relax the margins.");
   }
   return mined;
 } catch (const std::exception& error) {

@@ -29,7 +29,7 @@ std::vector<uint32_t> MinedTokens(uint32_t slot) {
   return ids;
 }
 
-// Query q has the positives q and q + 1, and besides them q + 2 .. q + 2 + q excluded. Query 3 has no positive.
+// Query q has the positives q and q + 1; documents q + 2 .. 2q + 2 are excluded, too. Query 3 has no positive.
 void FillEdges(EvaluationHeader& header) {
   auto& edges = *header.mutable_mining();
   edges.add_positive_offsets(0);
@@ -67,7 +67,7 @@ EvaluationSource MiningSource(int64_t rank, int64_t world_size) {
   return source;
 }
 
-// By the whole matrix of scores, in the plainest way.
+// The straightforward reference: computes the whole matrix of scores and sorts each row.
 std::vector<std::vector<uint32_t>> PlainMined(const Encoder& encoder, const MiningRules& rules) {
   EvaluationHeader header;
   header.set_document_count(kMinedDocuments);
@@ -117,9 +117,9 @@ std::vector<std::vector<uint32_t>> RowsOf(const muster::internal::v1::MinedNegat
   return rows;
 }
 
-TEST(Mine, EqualsThePlainWayOnAnyNumberOfRanks) {
+TEST(Mine, EqualsTheReferenceOnAnyNumberOfRanks) {
   auto encoder = Encoder::Random(ProblemConfig(), 1);
-  // A random encoder finds all texts alike: a share close to 1 splits its scores.
+  // A random encoder scores all texts almost equally, so only a margin close to 1 excludes some and keeps others.
   for (const MiningRules& rules : {MiningRules{.per_query = 3}, MiningRules{.first_rank = 4, .last_rank = 8, .per_query = 9},
                                    MiningRules{.last_rank = 20, .per_query = 20, .relative_margin = 0.995}}) {
     const auto expected = PlainMined(**encoder, rules);
@@ -165,7 +165,7 @@ TEST(Mine, WhatCannotBeMinedIsAnErrorThatNamesTheRemedy) {
   EXPECT_EQ(ErrorOfMining({}, [](EvaluationHeader& header) { header.clear_mining(); }),
             "mining: the data server does not support mining. Upgrade muster-data to this version.");
   EXPECT_EQ(ErrorOfMining({}, [](EvaluationHeader& header) { header.mutable_mining()->add_excluded(kMinedDocuments); }),
-            "mining: positives or excluded documents of the header do not fit together");
+            "mining: the header's offsets do not match its positives or excluded documents");
   EXPECT_EQ(ErrorOfMining({}, [](EvaluationHeader& header) {
               auto& edges = *header.mutable_mining();
               edges.clear_positives();
@@ -173,7 +173,7 @@ TEST(Mine, WhatCannotBeMinedIsAnErrorThatNamesTheRemedy) {
             }),
             "mining: no query of the split has a positive. Mine for another split.");
   EXPECT_EQ(ErrorOfMining({.first_rank = 100, .last_rank = 200}, [](EvaluationHeader&) {}),
-            "mining: no query has a passage of these ranks that scores low enough. Widen mine.ranks, or the margins.");
+            "mining: no query has a passage within mine.ranks that the margins allow. Widen mine.ranks, or relax the margins.");
 }
 
 }  // namespace

@@ -10,8 +10,8 @@
 namespace muster {
 namespace {
 
-// Leaves `per_query` of the candidates, in their order. Each has a number of its own, a function of seed, query and document;
-// the smallest are taken.
+// Keeps `per_query` random candidates, in their order: those with the smallest random numbers. A candidate's number is a
+// function of seed, query and document.
 void TakeRandom(const MiningRules& rules, uint32_t query, std::vector<uint32_t>& candidates) {
   if (static_cast<int64_t>(candidates.size()) <= rules.per_query) return;
   const uint64_t key = MixKey(MixKey(rules.seed, 0x6D696E65), query);  // "mine"

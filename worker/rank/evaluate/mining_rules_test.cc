@@ -38,7 +38,7 @@ TEST(ChooseMined, ExcludedDocumentsHaveNoRank) {
 }
 
 TEST(ChooseMined, MarginsDoNotMoveRanks) {
-  // Scores up to 0.75: documents 3 and on.
+  // Allows scores up to 0.75, so document 3 and later ones.
   EXPECT_THAT(Chosen({.first_rank = 1, .last_rank = 5, .per_query = 9, .absolute_margin = 0.25}, 1), ElementsAre(3, 4));
   EXPECT_THAT(Chosen({.first_rank = 1, .last_rank = 5, .per_query = 9, .relative_margin = 0.75}, 1), ElementsAre(3, 4));
   EXPECT_THAT(Chosen({.first_rank = 1, .last_rank = 5, .per_query = 9, .absolute_margin = 0.25, .relative_margin = 0.65}, 1),

@@ -51,7 +51,7 @@ PackedBatch Pack(const std::vector<Line>& lines, std::vector<size_t>& order) {
   return batch;
 }
 
-// By what each number of the embeddings is multiplied in the scalar that is differentiated, in the batch's order.
+// The scalar that is differentiated is a weighted sum of all embedding numbers. Returns the weights, in the batch's order.
 at::Tensor Cotangent(const std::vector<size_t>& order, int64_t width) {
   std::vector<double> values;
   for (const size_t line : order) {

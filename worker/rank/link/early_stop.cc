@@ -9,7 +9,7 @@ uint64_t EvaluationsDue(const muster::v1::JobSpec& spec, uint64_t step, uint64_t
 }
 
 bool StopsEarly(const muster::v1::JobSpec& spec, std::span<const Stage> stages, const TrainingCursor& cursor) {
-  // At the last stage's beginning the count is still that of the stage before.
+  // At the last stage's beginning the count is still that of the previous stage.
   if (stages.size() > 1 && cursor.step <= stages.back().begin) return false;
   return spec.has_evaluate() && spec.evaluate().has_early_stop() &&
          cursor.evaluations_without_better >= spec.evaluate().early_stop().patience();

@@ -40,7 +40,7 @@ absl::StatusOr<EvaluationSource> OpenMining(const EvaluationContext& context) {
   return OpenEvaluation(context.data, request, context.watch);
 }
 
-// What no later attempt can change.
+// Errors that another attempt would get again.
 absl::Status PermanentIfNamed(const absl::Status& status) {
   constexpr std::array<std::string_view, 3> kNames = {"DATASET_EXISTS", "NAME_CHANGED", "NOT_OWNER"};
   if (std::ranges::find(kNames, ReasonOf(status)) == kNames.end()) return status;
@@ -61,7 +61,7 @@ absl::StatusOr<muster::v1::Dataset> PublishOnce(const EvaluationContext& context
   return dataset;
 }
 
-// Until the data server has published it, however long it cannot be reached: a repeated call gets the first one's answer.
+// Retries until the data server has published the dataset, however long that takes. A retry gets the first call's result.
 absl::StatusOr<muster::v1::Dataset> Publish(const EvaluationContext& context, const std::string& blob) {
   const ReachabilityWatch::Wait waiting(context.watch);
   context.progress.Activity(kPublishing);
@@ -81,7 +81,7 @@ absl::StatusOr<muster::v1::Dataset> Publish(const EvaluationContext& context, co
   }
 }
 
-// Of rank 0: "216 negatives for 54 queries, in dataset topics-mined".
+// Rank 0's summary: "216 negatives for 54 queries, in dataset topics-mined".
 absl::StatusOr<std::string> StoreAndPublish(const EvaluationContext& context, BlobClient& blobs, const Mined& mined) {
   ASSIGN_OR_RETURN(const std::string blob, blobs.PutBytes(mined.negatives.SerializeAsString()));
   ASSIGN_OR_RETURN(const muster::v1::Dataset dataset, Publish(context, blob));
@@ -108,7 +108,7 @@ absl::StatusOr<std::string> RunMining(const EvaluationContext& context, BlobClie
     ASSIGN_OR_RETURN(summary, StoreAndPublish(context, blobs, mined));
     spdlog::info("mined {}", summary);
   }
-  // The job succeeds with the other ranks only if the dataset is published.
+  // The other ranks wait for rank 0's result, so the job succeeds only if the dataset was published.
   ASSIGN_OR_RETURN(const auto summaries, context.group.AllGatherBytes(summary));
   return summaries[0];
 }

@@ -1,6 +1,7 @@
-// Jobs with stages, as whole runs of ranks.
+// Runs whole jobs with stages.
 #include <gmock/gmock.h>
 
+#include "common/spec/stages.h"
 #include "worker/rank/link/testing/rank_run_fixture.h"
 
 namespace muster {
@@ -11,7 +12,7 @@ using muster::rank::v1::RankMessage;
 
 class StagesTest : public RunRankTest {
  protected:
-  // Stages of `first` and 6 - `first` steps, each with a schedule of its own.
+  // Two stages, of `first` and of 6 - `first` steps, each with its own schedule.
   RankConfig Staged(uint64_t first) {
     RankConfig config = config_;
     muster::v1::JobSpec& spec = *config.mutable_spec();
@@ -32,7 +33,7 @@ class StagesTest : public RunRankTest {
     return config;
   }
 
-  // The job of one stage: of the last stage's, the model is the checkpoint of the job before.
+  // The separate job that trains as one stage does. For the last stage, its model is the checkpoint of the first stage's job.
   RankConfig OfStage(const RankConfig& staged, size_t stage) {
     RankConfig config = staged;
     *config.mutable_spec() = SpecOfStage(staged.spec(), stage);
@@ -48,7 +49,7 @@ class StagesTest : public RunRankTest {
   }
 };
 
-// With dropout, two ranks, and a stage that ends within an epoch.
+// Covers dropout, two ranks, and a stage that ends within an epoch.
 TEST_F(StagesTest, TrainAsJobsThatFollowEachOtherToTheBit) {
   for (const uint32_t world_size : {1, 2}) {
     for (const uint64_t first : {3, 4}) {
@@ -67,7 +68,7 @@ TEST_F(StagesTest, TrainAsJobsThatFollowEachOtherToTheBit) {
   }
 }
 
-// From a checkpoint in the middle of a stage, and from one at the end of a stage.
+// Resumes from a checkpoint in the middle of a stage, and from one at the end of a stage.
 TEST_F(StagesTest, AResumedJobExportsTheBytesOfAnUndisturbedOne) {
   for (const uint64_t first : {3, 4}) {
     cluster_.rendezvous.attempt = cluster_.data.attempt = 1;
@@ -101,7 +102,7 @@ TEST_F(StagesTest, ProgressTellsTheStageAndItsEpochAndTheLedgerClosesItsEpochs) 
       << "each stage has one whole epoch; that of the first stage which was not finished is counted";
 }
 
-// What does not improve in the first stage may in the second.
+// A metric that does not improve in the first stage may improve in the second.
 TEST_F(StagesTest, OnlyTheLastStageStopsEarly) {
   RankConfig staged = Staged(4);
   muster::v1::JobSpec& spec = *staged.mutable_spec();
@@ -114,7 +115,8 @@ TEST_F(StagesTest, OnlyTheLastStageStopsEarly) {
   for (const Ended& ended : Run(staged, 2)) {
     EXPECT_EQ(ended.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << ended.result.message();
     for (const RankMessage& message : ended.messages) {
-      if (message.has_exported()) EXPECT_EQ(message.exported().stopped_early().step(), 5);
+      if (!message.has_exported()) continue;
+      EXPECT_EQ(message.exported().stopped_early().step(), 5);
     }
   }
 }

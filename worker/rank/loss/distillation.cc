@@ -13,9 +13,9 @@
 namespace muster {
 namespace {
 
-constexpr int64_t kNumbersAtOnce = int64_t{1} << 22;  // of the embeddings of some pairs
+constexpr int64_t kNumbersAtOnce = int64_t{1} << 22;  // most numbers of copied embeddings; bounds the pairs per block
 
-// Rows of all pairs, then their columns.
+// The rows of all pairs, followed by their columns.
 std::vector<int64_t> PairIndices(const RowEdges& lists) {
   std::vector<int64_t> indices;
   indices.reserve(2 * lists.columns.size());
@@ -24,7 +24,7 @@ std::vector<int64_t> PairIndices(const RowEdges& lists) {
   return indices;
 }
 
-// d loss / d similarity of each pair, the loss's factors included; adds the loss.
+// Returns d loss / d similarity for each pair, with all factors of the loss, and adds the loss to the result.
 std::vector<double> EvaluateLists(const LossInput& in, std::span<const double> similarities, double& loss_sum) {
   const TeacherLists& teacher = *in.teacher;
   std::vector<double> gradient(similarities.size(), 0);

@@ -1,5 +1,5 @@
-// Distillation with and without the objective, on batches that RapidCheck draws, against the dense form in float64. How it
-// is split over ranks: loss_cases_test.cc.
+// Compares distillation, with and without the objective, with the dense form in float64, on batches that RapidCheck draws.
+// loss_cases_test.cc tests the split over ranks.
 #include "worker/rank/loss/distillation.h"
 
 #include <ATen/TensorOperators.h>
@@ -26,7 +26,8 @@ DenseBatch TaughtBatch(bool only) {
   return batch;
 }
 
-// max |x - y| within `limit` of 1 or the largest |y|: where a teacher agrees with the student nothing but rounding is left.
+// max |x - y| is at most `limit` times the larger of 1 and max |y|. The 1 is for a teacher that agrees with the student: then
+// only rounding is left.
 bool IsNear(const LossResult& result, const DenseResult& expected, double limit) {
   const auto near = [&](const at::Tensor& x, const Matrix& matrix) {
     const at::Tensor y = TensorFrom(matrix);
@@ -67,7 +68,7 @@ RC_GTEST_PROP(Distillation, OfCutEmbeddingsIsWeighedLikeTheObjective, ()) {
   RC_ASSERT(IsNear(result, EvaluateDenseCuts(batch, cuts, /*normalize=*/false), 1e-11));
 }
 
-TEST(Distillation, AloneNeedsNoTile) {
+TEST(Distillation, WithoutTheObjectiveNeedsNoTile) {
   DenseBatch batch = RandomBatch(1, v1::OBJECTIVE_JOINTLH);
   batch.teacher = RandomTeacher(2, batch, v1::DISTILL_KIND_KL);
   batch.teacher->only = true;

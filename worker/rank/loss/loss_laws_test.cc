@@ -56,10 +56,10 @@ RC_GTEST_PROP(LossLaws, AnyBatchInAnyTilesMatchesTheDenseFormInFloat64, ()) {
   RC_ASSERT(LargestDifference(EvaluateLoss(input), expected) < 1e-11);
 }
 
-// How far float32's rounding can move a gradient's numbers. A sum of n products is within n eps of the sum of their sizes,
-// and within `of_products` eps more where each product is rounded by itself: a score, of |q||p| / temperature, whose error the
-// objective's softmax passes on to the score's gradient, which then multiplies a number of an embedding / temperature in a sum
-// over the columns, or over the rows.
+// How far float32's rounding can move a gradient's numbers. A sum of n products has an error of at most n eps times the sum of
+// their sizes, plus `of_products` eps if each product is rounded, too. A score is such a sum, of size |q||p| / temperature. Its
+// error becomes an error of the score's gradient, which multiplies the embeddings in a second sum, over the columns or over
+// the rows.
 double RoundingOfGradients(const LossInput& input, double of_products = 0) {
   const auto longest = [](const at::Tensor& rows) { return rows.norm(2, 1).max().item<double>(); };
   const double score = longest(input.queries) * longest(input.passages) / input.temperature;

@@ -280,7 +280,7 @@ class Streamer {
     return out;
   }
 
-  // A sum over negatives is the sum over all pairs minus the excluded ones. `similarity_sum`: of all but the false negatives.
+  // A sum over negatives is the sum over all pairs minus the excluded ones. `similarity_sum` leaves out false negatives only.
   void CountPairs(double similarity_sum, std::span<const double> positives, std::span<const double> ignored,
                   int64_t false_negatives) {
     double positive_sum = 0, ignored_sum = 0;

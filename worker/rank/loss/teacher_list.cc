@@ -26,7 +26,7 @@ double Divergence(std::span<const double> student, std::span<const double> teach
     if (p > 0) loss += p * (log_p[i] - log_q[i]);
     d_student[i] = std::exp(log_q[i]) - p;
   }
-  return std::max(loss, 0.0);  // of equal distributions it is 0 but for rounding
+  return std::max(loss, 0.0);  // rounding can make the sum negative if the distributions are equal
 }
 
 double MarginError(std::span<const double> student, std::span<const double> teacher, const std::vector<bool>& is_positive,

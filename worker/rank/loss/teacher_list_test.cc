@@ -46,7 +46,7 @@ TEST(TeacherList, MatchesFiniteDifferences) {
 TEST(TeacherList, AStudentThatAgreesHasNoLossAndNoGradient) {
   for (const DistillKind kind : kKinds) {
     std::vector<double> s = kTeacher;
-    for (double& score : s) score += 5;  // a constant says nothing
+    for (double& score : s) score += 5;  // adding a constant to all scores changes no difference
     const ListLoss list = LossOfList(kind, s);
     EXPECT_NEAR(list.loss, 0, 1e-14) << DistillKind_Name(kind);
     for (const double d : list.d) EXPECT_NEAR(d, 0, 1e-14);
@@ -61,12 +61,12 @@ TEST(TeacherList, GradientsSumToZero) {
 }
 
 TEST(TeacherList, MarginMseIsTheMeanOverPairsOfAPositiveAndAnother) {
-  // Margins of the student 1, 0, 2, 1 and of the teacher 3, 1.5, 4, 2.5: errors -2, -1.5, -2, -1.5.
+  // The student's margins are 1, 0, 2, 1, the teacher's 3, 1.5, 4, 2.5; so the errors are -2, -1.5, -2, -1.5.
   EXPECT_NEAR(LossOfList(DistillKind::DISTILL_KIND_MARGIN_MSE, {1, 0, 1, 2}).loss, (4 + 2.25 + 4 + 2.25) / 4, 1e-14);
 }
 
 TEST(TeacherList, KlIsTheDivergenceFromTheTeachersDistribution) {
-  const double p = 1 / (1 + std::exp(-1.0)), q = 1 / (1 + std::exp(-0.25));  // of the first of two
+  const double p = 1 / (1 + std::exp(-1.0)), q = 1 / (1 + std::exp(-0.25));  // of the list's first passage
   const ListLoss list = LossOfList(DistillKind::DISTILL_KIND_KL, {0.25, 0}, {1, 0}, {true, false});
   EXPECT_NEAR(list.loss, p * std::log(p / q) + (1 - p) * std::log((1 - p) / (1 - q)), 1e-14);
   EXPECT_NEAR(list.d[0], q - p, 1e-14);

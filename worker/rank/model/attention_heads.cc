@@ -91,7 +91,7 @@ void Unpack(const float* from, int64_t rows, int64_t d, float scale, const float
   }
 }
 
-// Rows of a task from token `token` on.
+// The rows of a task, starting at a token.
 struct Places {
   const AttentionCall& call;
   const AttentionTask& task;

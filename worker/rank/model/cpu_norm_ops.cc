@@ -200,7 +200,7 @@ struct AddBackwardJob {
   E* out;
 };
 
-// sums: of the norm's weight and bias, and of the product's bias.
+// sums: the column sums that are the gradients of the norm's weight, the norm's bias and the product's bias.
 template <typename E>
 MUSTER_VECTOR_CLONES void AddRowsBackward(const AddBackwardJob<E>& job, int64_t begin, int64_t end,
                                           ParameterOf<E>* sums) {

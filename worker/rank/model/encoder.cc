@@ -45,7 +45,7 @@ struct Encoder::Impl {
   std::vector<Affine> dense;            // of config.dense
   std::vector<uint32_t> cast_versions;  // of the parameters when their copies in bfloat16 were made
 
-  // `adapters`: of config.lora; empty: all tensors are trained.
+  // `adapters`: those of config.lora; empty: all tensors are trained.
   Impl(EncoderConfig encoder_config, const EncoderOptions& encoder_options, std::vector<Parameter> tensors,
        std::vector<Parameter> adapters);
 

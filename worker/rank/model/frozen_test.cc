@@ -1,4 +1,4 @@
-// Frozen parts, for every family.
+// Tests frozen parts for every family of encoders.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -16,7 +16,7 @@ namespace {
 
 class Frozen : public testing::TestWithParam<std::string> {};
 
-// By backward(), as training does it: the gradients are added to those that the parameters hold.
+// Uses backward(), as training does, which adds to the gradients that the parameters already have.
 std::vector<at::Tensor> BackwardGradients(Encoder& encoder, const PackedBatch& batch, const Dropout& dropout) {
   for (Parameter& parameter : encoder.parameters()) parameter.value.mutable_grad() = at::zeros_like(parameter.value);
   torch::autograd::backward({(encoder.Encode(batch, dropout) * 3).sin().sum()}, {});
@@ -25,7 +25,7 @@ std::vector<at::Tensor> BackwardGradients(Encoder& encoder, const PackedBatch& b
   return gradients;
 }
 
-// What is trained has the gradients that it has where all is trained, to the bit.
+// Trained parameters have the same gradients, to the bit, as if no part were frozen.
 TEST_P(Frozen, LeavesTheOtherGradientsAsTheyAre) {
   const EncoderConfig config = FamilyTestConfig(GetParam());
   const auto whole = Encoder::Random(config, 1, at::kDouble).value();
@@ -84,7 +84,7 @@ TEST(FrozenParts, AnAdapterInAFrozenLayerIsNotMade) {
   for (const Parameter& parameter : encoder->parameters()) EXPECT_FALSE(IsFrozen(config, parameter.name)) << parameter.name;
 }
 
-TEST(FrozenParts, AnEncoderOfWhichNothingIsTrainedIsRefused) {
+TEST(FrozenParts, AnEncoderWithNothingToTrainIsRefused) {
   EncoderConfig config = SmallConfig();
   config.frozen = {"embeddings", "layers"};
   EXPECT_EQ(Encoder::Random(config, 1).status().message(), "model.freeze: leaves nothing to train. Name fewer parts.");

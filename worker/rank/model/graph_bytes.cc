@@ -27,8 +27,8 @@ Kept KeptByModernBert(const EncoderConfig& config, uint64_t lse) {
 }
 
 // A layer: the inputs of its norms (2 H) with two numbers per row; queries, keys and values as the product gives them,
-// with a number per head; rotated queries and keys, and values; context; and both halves of the gated part (2 I). The
-// embeddings. Cosines and sines.
+// with a number per head; rotated queries and keys, and values; context; and both halves of the gated part (2 I). In
+// addition the embeddings, and the cosines and sines.
 Kept KeptByQwen3(const EncoderConfig& config, uint64_t lse) {
   const uint64_t hidden = config.hidden_size, inner = config.intermediate_size, layers = config.layers,
                  size = config.HeadSize(), heads = config.heads, shared = config.KeyValueHeads();

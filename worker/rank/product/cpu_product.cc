@@ -117,7 +117,7 @@ MUSTER_INLINE void CopyRows(const ProductJob& job, int64_t first, int64_t begin,
   }
 }
 
-// Where a piece of the product is. `b`: the panel, from row `begin` on.
+// A piece of the product: its position and size. `b` points to row `begin` of the panel.
 struct Piece {
   int64_t first_row, first_column, begin, depth;
   const float* a;

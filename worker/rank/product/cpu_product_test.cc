@@ -96,7 +96,7 @@ TEST_F(Products, ARowDoesNotDependOnTheOthers) {
   EXPECT_TRUE(at::equal(all.narrow(0, 41, 5), some));
 }
 
-// In one part along `depth`, and in several.
+// Covers one part along `depth`, and several.
 TEST_F(Products, AreTheSameBitsWithAPackedRightFactor) {
   for (const int64_t depth : {40, 1100, 5000}) {
     for (const bool transposed : {false, true}) {

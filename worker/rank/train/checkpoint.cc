@@ -114,7 +114,7 @@ void Allocate(const std::vector<Parameter>& from, std::vector<Parameter>& copies
   }
 }
 
-// `from`'s values, on the host.
+// Copies the values of `from` to the host.
 void CopyInto(const std::vector<Parameter>& from, std::vector<Parameter>& copies) {
   const at::NoGradGuard no_gradient;
   Allocate(from, copies);

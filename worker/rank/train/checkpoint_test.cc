@@ -84,7 +84,7 @@ TEST(Checkpoint, AResumedRunHasTheBytesOfAnUndisturbedOne) {
   std::filesystem::remove_all(folder);
 }
 
-// A job with model.lora: of which family, and whether in bfloat16.
+// Checkpoints of a job with model.lora. Parameters: the model's family, and whether it trains in bfloat16.
 class AdaptedCheckpoint : public testing::TestWithParam<std::tuple<const char*, bool>> {
  protected:
   static EncoderConfig Config() {

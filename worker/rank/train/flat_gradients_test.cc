@@ -10,7 +10,7 @@
 namespace muster {
 namespace {
 
-// Counts the bytes that are asked of torch's allocator of the CPU.
+// Counts the bytes that torch allocates on the CPU.
 class CountingAllocator final : public c10::Allocator {
  public:
   CountingAllocator() : inner_(c10::GetCPUAllocator()) { c10::SetCPUAllocator(this, /*priority=*/255); }

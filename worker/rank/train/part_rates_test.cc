@@ -20,14 +20,14 @@ std::vector<Parameter> OneOfEachDepth() {
   return parameters;
 }
 
-TEST(PartRates, WithoutThemAllHaveOneRate) {
+TEST(PartRates, ByDefaultAllPartsHaveTheSameRate) {
   OptimizerSpec spec;
   spec.set_learning_rate(1e-3);
   EXPECT_THAT(MaximaOf(spec, 3), ElementsAre(1e-3));
   EXPECT_THAT(RateGroupsOf(spec, OneOfEachDepth(), 3), ElementsAre(0, 0, 0, 0, 0));
 }
 
-TEST(PartRates, APartThatIsNamedHasItsOwnRateAndTheOthersTheCommonOne) {
+TEST(PartRates, ANamedPartHasItsRateAndTheOthersHaveLearningRate) {
   OptimizerSpec spec;
   spec.set_learning_rate(1e-3);
   spec.mutable_learning_rates()->set_embeddings(0);
@@ -38,7 +38,7 @@ TEST(PartRates, APartThatIsNamedHasItsOwnRateAndTheOthersTheCommonOne) {
   EXPECT_THAT(MaximaOf(spec, 3), ElementsAre(0, 2e-4, 2e-4, 2e-4, 1e-2));
 }
 
-TEST(PartRates, EachLayerHasTheNextOnesRateTimesTheDecay) {
+TEST(PartRates, EachLayerHasTheRateOfTheNextLayerTimesTheDecay) {
   OptimizerSpec spec;
   spec.set_learning_rate(0.8);
   spec.set_layer_decay(0.5);

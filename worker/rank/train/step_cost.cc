@@ -22,7 +22,7 @@ namespace {
 constexpr int64_t kMeasuredRows = 2048;
 constexpr double kGainWorthSaying = 1.3;
 
-// The depth from which on the encoder is differentiated: what is in front of everything that is trained needs no gradient.
+// The smallest depth that has trained parameters. Layers below it are not differentiated.
 int64_t FirstDifferentiated(const EncoderConfig& config) {
   int64_t first = config.layers + 1;
   for (const TensorShape& tensor : EncoderTensors(config)) {

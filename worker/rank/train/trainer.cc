@@ -224,7 +224,7 @@ absl::Status Trainer::ExchangeTallies(const StepBatch& batch, const LossResult& 
   return absl::OkStatus();
 }
 
-// Runs in the order of the micro-batches, kept or replayed, so the sums have equal bits. `gradient`: of this rank's embeddings.
+// Runs in the order of the micro-batches, kept or replayed, so the sums have equal bits. `gradient` is the embeddings'.
 // The reduction of the gradients begins during the last micro-batch.
 void Trainer::Backward(const StepBatch& batch, std::vector<at::Tensor> graphs, const at::Tensor& gradient,
                        GradientReduction& reduction) {

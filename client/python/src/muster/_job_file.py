@@ -77,7 +77,7 @@ class _PlainValue:
     line: Optional[int] = None
 
     def __init__(self, value: Any) -> None:
-        self._value = value.item() if hasattr(value, "item") and not isinstance(value, (str, Mapping)) else value  # of numpy
+        self._value = value.item() if hasattr(value, "item") and not isinstance(value, (str, Mapping)) else value  # numpy's
 
     @property
     def is_null(self) -> bool:

@@ -32,7 +32,7 @@ at::Tensor Stack(const std::vector<at::Tensor>& list) {
   return at::cat(rows);
 }
 
-// Of the row's negatives: far above the lowest positive.
+// Whether a negative of the row exceeds the lowest positive by more than the margin.
 bool IsFalseNegative(const at::Tensor& scores, const std::vector<uint32_t>& positives, uint32_t column, const LossSpec& spec) {
   if (!spec.has_false_negatives()) return false;
   double lowest = scores[positives[0]].item<double>();

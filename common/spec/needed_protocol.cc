@@ -1,0 +1,41 @@
+// Which agents can run a job.
+#include "common/retrieval/metric_name.h"
+#include "common/spec/job_spec.h"
+#include "common/version.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::JobSpec;
+
+// From this Hello.protocol on ranks know precision@K, and metrics of whole rankings other than mrr.
+constexpr uint32_t kMetricsProtocol = 8;
+
+bool IsNewMetric(const std::string& text) {
+  const auto metric = ParseMetricName(text);
+  if (!metric.ok()) return false;
+  return metric->kind == MetricName::Kind::kPrecision || (metric->cutoff == 0 && metric->kind != MetricName::Kind::kMrr);
+}
+
+// Whether the job has a setting of training that ranks below kTrainingAidsProtocol would leave out.
+bool NeedsTrainingAids(const JobSpec& spec) {
+  const muster::v1::LossSpec& loss = spec.loss();
+  return loss.objective() == muster::v1::OBJECTIVE_MEAN1LH || loss.has_false_negatives() || loss.has_distill() ||
+         !spec.stages().empty() || spec.optimizer().has_learning_rates() || spec.optimizer().has_layer_decay();
+}
+
+// Whether the job that stored this checkpoint, or one that stored a checkpoint below it, froze parts of its model.
+bool AnyIsFrozen(const muster::v1::ModelCheckpoint& checkpoint) {
+  return !checkpoint.model().freeze().empty() || (checkpoint.has_base() && AnyIsFrozen(checkpoint.base()));
+}
+
+}  // namespace
+
+uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
+  const bool frozen = !spec.model().freeze().empty() || AnyIsFrozen(resolved.model_checkpoint());
+  if (spec.has_mine() || frozen || NeedsTrainingAids(spec)) return kTrainingAidsProtocol;
+  if (spec.has_evaluate() && IsNewMetric(spec.evaluate().metric())) return kMetricsProtocol;
+  return resolved.has_model_checkpoint() ? kModelCheckpointProtocol : 0;
+}
+
+}  // namespace muster
