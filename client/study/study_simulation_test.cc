@@ -30,8 +30,9 @@ TEST(StudySimulation, EqualArmsAreCalledDifferentInAtMostFivePercentOfStudies) {
       const uint64_t seed = 31 + i;
       CounterRandom random(seed);
       const StudyFile study = StudyOf(4, 4);
+      const int studies = queries_are_known ? kStudies : 5 * kStudies;
       int wrong = 0;
-      for (int s = 0; s < kStudies; ++s) {
+      for (int s = 0; s < studies; ++s) {
         // Without values by query the claim is about these queries, so arms that are equal must be equal on them.
         Spread spread = spreads[i];
         if (!queries_are_known) spread.arm_query = 0;
@@ -43,9 +44,9 @@ TEST(StudySimulation, EqualArmsAreCalledDifferentInAtMostFivePercentOfStudies) {
         for (const PairFigure& pair : FiguresOf(study, results, kFast).pairs) any = any || pair.is_difference;
         wrong += any;
       }
-      std::cout << "seed " << seed << ": " << wrong << " of " << kStudies << " studies of equal arms have a difference\n";
+      std::cout << "seed " << seed << ": " << wrong << " of " << studies << " studies of equal arms have a difference\n";
       // The t test over seeds has exactly its level, so a count may be two standard deviations above it.
-      EXPECT_LE(wrong, kStudies / 20 + (queries_are_known ? 0 : 6));
+      EXPECT_LE(wrong, studies / 20 + (queries_are_known ? 0 : 14));
     }
   }
 }
