@@ -256,6 +256,11 @@ class Reader {
 absl::Status WithPlace(const absl::Status& broken_rule, const std::string& file, const Places& places) {
   const std::string message(broken_rule.message());
   std::string path = message.substr(0, message.find(':'));
+  // A section of which only a field was given has the field's place: --set duration.steps=5.
+  const auto below = places.lower_bound(absl::StrCat(path, "."));
+  if (!path.empty() && places.count(path) == 0 && below != places.end() && absl::StartsWith(below->first, absl::StrCat(path, "."))) {
+    return absl::InvalidArgumentError(absl::StrCat(below->second, ": ", message));
+  }
   while (!path.empty() && places.count(path) == 0) {
     const size_t dot = path.rfind('.');
     path = dot == std::string::npos ? "" : path.substr(0, dot);

@@ -274,7 +274,8 @@ void ForEachField(Message& message, const std::function<void(Message&, const Fie
   for (int i = 0; i < type->field_count(); ++i) {
     const FieldDescriptor& field = *type->field(i);
     if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
-      Message* inner = message.GetReflection()->MutableMessage(&message, &field);
+      const auto* reflection = message.GetReflection();
+      Message* inner = field.is_repeated() ? reflection->AddMessage(&message, &field) : reflection->MutableMessage(&message, &field);
       visit(message, field);  // present and empty
       ForEachField(*inner, visit);
       message.GetReflection()->ClearField(&message, &field);
