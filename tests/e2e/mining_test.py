@@ -11,10 +11,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from cluster import ROOT, Cluster, push_topics, topics_job, wait_until, write_topics, write_vocabulary  # noqa: E402
 
 
-def mining_job(name, model, dataset, out, ranks=2, **mine):
+def mining_job(name, model, dataset, out, slots=2, **mine):
     return {"name": name, "model": {"from": model, "max_length": {"query": 16, "passage": 16}}, "duration": {"steps": 0},
             "mine": {"dataset": dataset, "out": out, **mine},
-            "resources": {"device": "cpu", "slots": {"min": ranks, "max": ranks}, "threads": 1}}
+            "resources": {"device": "cpu", "slots": {"min": slots, "max": slots}, "threads": 1}}
 
 
 class Mining(unittest.TestCase):
@@ -53,7 +53,7 @@ class Mining(unittest.TestCase):
         for query, judged in after.items():
             mined = [passage for passage in judged if passage.get("source") == "mined"]
             self.assertEqual(len(mined), 3, query)
-            self.assertTrue(all(passage["hardNegative"] for passage in mined))
+            self.assertTrue(all(passage["hard_negative"] for passage in mined))
             relevant = {texts[passage["id"]] for passage in before[query]}
             self.assertFalse(relevant & {texts[passage["id"]] for passage in mined}, "also not under the id of a twin")
             self.assertEqual(len({texts[passage["id"]] for passage in mined}), 3, "each text once")
@@ -133,7 +133,7 @@ class MiningThroughFailures(unittest.TestCase):
         cls.addClassCleanup(cls.cluster.close)
         cls.cluster.start()
         push_topics(cls.cluster)
-        cls.cluster.ok("data", "import", "large", write_topics(cls.cluster.folder / "large", documents_per_topic=20000))
+        cls.cluster.ok("data", "import", "large", write_topics(cls.cluster.folder / "large", documents_per_topic=5000))
         job_id = cls.cluster.submit(topics_job("teacher", duration={"steps": 2}, report=None))
         cls.cluster.wait_for_phase(job_id, "JOB_PHASE_SUCCEEDED")
         cls.model = f"job:{job_id}"
