@@ -116,7 +116,7 @@ TEST_F(ModelFilesTest, NamesAMissingFile) {
   Remove("vocab.txt");
   Remove("config.json");
   EXPECT_EQ(Error(),
-            "models push: config.json is missing, the folder has no file. Push a Hugging Face folder, or a tokenizer "
+            "models push: config.json is missing, the folder has no file. Push a Hugging Face folder, or only a tokenizer "
             "(tokenizer.json or vocab.txt).");
 }
 

@@ -123,7 +123,7 @@ TEST_F(ServerImport, ModelsArePushedPulledAndKept) {
 
 TEST_F(ServerImport, RefusesAFolderThatIsNotAModel) {
   EXPECT_EQ(Push("x", {{"README.md", "text"}}).status().message(),
-            "models push: config.json is missing, the folder has README.md. Push a Hugging Face folder, or a tokenizer "
+            "models push: config.json is missing, the folder has README.md. Push a Hugging Face folder, or only a tokenizer "
             "(tokenizer.json or vocab.txt).");
   EXPECT_THAT(std::string(Push("No Name", Vocabulary()).status().message()), HasSubstr("is not a valid model name"));
 }
