@@ -32,8 +32,9 @@ TEST_F(RunRankTest, TrainsEvaluatesCheckpointsAndExports) {
     muster::v1::CheckpointInfo log;
     log.set_manifest(ended[0].StepLog());
     EXPECT_EQ(BlobOf(log, "steps.csv"), BlobOf(ended[0].Checkpoints()[0], "steps.csv")) << "the last checkpoint has all steps";
-    const std::string queries = BlobOf(log, "report_queries.csv");
-    EXPECT_THAT(queries, testing::AllOf(testing::StartsWith("query,"), testing::HasSubstr(",ndcg@10"), testing::EndsWith("\n")));
+    const auto queries = blobs_.GetBytes(BlobOf(log, "report_queries.csv"));
+    ASSERT_TRUE(queries.ok()) << queries.status();
+    EXPECT_THAT(*queries, testing::AllOf(testing::StartsWith("query,"), testing::HasSubstr(",ndcg@10"), testing::EndsWith("\n")));
   }
 }
 
