@@ -184,9 +184,10 @@ class Bootstrap(unittest.TestCase):
                 dpkg = pathlib.Path(folder) / "dpkg-query"  # claims that everything is there, so that nothing is installed
                 dpkg.write_text(f"#!/bin/sh\nfor last; do :; done; echo $last >> {folder}/asked\nprintf 'install ok installed'\n")
                 dpkg.chmod(0o755)
-                script, after = (manifests.ROOT / "deploy/bootstrap").read_text().split("\ntorch_wheels=", 1) # the packages are
-                installed before this line self.assertIn("pip install", after) done = subprocess.run(["bash", "-c", script,
-                manifests.ROOT / "deploy/bootstrap", option], capture_output=True, text=True,
+                # The packages are installed before this line.
+                script, after = (manifests.ROOT / "deploy/bootstrap").read_text().split("\ntorch_wheels=", 1)
+                self.assertIn("pip install", after)
+                done = subprocess.run(["bash", "-c", script, manifests.ROOT / "deploy/bootstrap", option], capture_output=True, text=True,
                                       env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"})
                 self.assertEqual(0, done.returncode, done.stderr)
                 asked[option] = set((pathlib.Path(folder) / "asked").read_text().split())

@@ -56,7 +56,7 @@ FAULTS = [
     (lambda o: pod(o, "data").update(automountServiceAccountToken=True), "its token is mounted"),
     (lambda o: pod(o, "data").update(terminationGracePeriodSeconds=30), "shorter than a save"),
     (lambda o: pod(o, "worker").update(terminationGracePeriodSeconds=110), "is no longer than a save, 110 s"),
-    (lambda o: pod(o, "data")["volumes"].append({"name": "host", "hostPath": {"path": "/"}}), "of a kind that pods may not have"),
+    (lambda o: pod(o, "data")["volumes"].append({"name": "host", "hostPath": {"path": "/"}}), "has a kind that pods may not have"),
     (lambda o: container(o, "data")["securityContext"].update(readOnlyRootFilesystem=False), "root file system: is writable"),
     (lambda o: container(o, "data")["securityContext"]["capabilities"].update(add=["NET_ADMIN"]), "are not all dropped"),
     (lambda o: part(o, "PodDisruptionBudget", "worker")["spec"].pop("unhealthyPodEvictionPolicy"), "keeps its node from being drained"),

@@ -99,7 +99,7 @@ class JobFile(unittest.TestCase):
             with self.subTest(job):
                 self.assertIn("unknown key. There is no gradient accumulation: ", self.refused(job))
         source = (pathlib.Path(__file__).resolve().parents[3] / "common/spec/foreign_keys.cc").read_text()
-        found = "".join(re.findall(r'"([^"\n]*)"', source[source.index("kAccumulation ="):source.index("// Without")]))
+        found = "".join(re.findall(r'"([^"\n]*)"', source[source.index("kAccumulation ="):source.index("kAccumulationKeys =")].split("// ")[0]))
         self.assertEqual(found, _job_file._ACCUMULATION, "the same words as the command line's")
         keys = source[source.index("kAccumulationKeys ="):source.index("}  // namespace")]
         self.assertEqual(set(re.findall(r'"([a-z]+)"', keys)), _job_file._ACCUMULATION_KEYS)
