@@ -128,7 +128,7 @@ MUSTER_INLINE void Tanh(Floats& x) {
   x = x < -1.0f ? Floats{} - 1.0f : x;
 }
 
-// The standard normal distribution of x and its density, of which GELU is x * distribution, and GELU's derivative is
+// The standard normal distribution function at x, and its density. GELU is x * distribution, and its derivative is
 // distribution + x * density.
 MUSTER_INLINE void Normal(const Floats& x, Floats& distribution, Floats& density) {
   distribution = x * 0.707106781186547524f;

@@ -1,4 +1,4 @@
-// The scale of one side of a figure. Pure.
+// The scale of one axis of a figure. Pure.
 #pragma once
 
 #include <string>
@@ -14,13 +14,13 @@ struct Tick {
 struct Axis {
   double low = 0, high = 1;  // low < high
   bool logarithmic = false;  // then low > 0
-  std::vector<Tick> ticks;   // ascending, inside the ends, labels different; at least two
+  std::vector<Tick> ticks;   // ascending, within [low, high], with distinct labels; at least two
 
-  double Place(double value) const;  // 0 at `low`, 1 at `high`
+  double Place(double value) const;  // position along the axis: 0 at `low`, 1 at `high`
 };
 
-// An axis on which low ≤ high fit, both finite. `whole`: ticks are whole numbers, and the ends are exactly the given ones.
-// `may_be_logarithmic`: it is, if everything is above 0 and the largest value is 100 times the smallest or more.
+// An axis that contains [low, high]; both must be finite, low ≤ high. `whole`: ticks are whole numbers, and the axis begins at
+// `low` and ends at `high`. `may_be_logarithmic`: the axis is logarithmic if low > 0 and high is at least 100 times low.
 Axis AxisOf(double low, double high, bool whole, bool may_be_logarithmic);
 
 // Five significant digits, without zeros at the end: 0.51234, 1.2e-05, 12345.

@@ -14,12 +14,12 @@ struct EvaluationTable {
   std::string title;  // "scifact/test: 300 queries, 5,183 documents"
   Rows rows;
 };
-// A table per set that the job evaluated: metrics of the first and of the last evaluation, and what changed; where there were
-// more than two, also the best value and its evaluation.
+// One table per dataset split that the job evaluated: the metrics of the first and the last evaluation, and their difference.
+// If there were more than two evaluations, also the best value and when it was reached.
 std::vector<EvaluationTable> EvaluationTablesOf(const muster::v1::Job& job);
 
-// Rows of the last evaluation of each set, one row per metric, one column per job. Sets are the same if name, split and
-// content are. `labels` has a name per job.
+// The metrics of each set's last evaluation: one row per set and metric, one column per job. Two jobs evaluated the same set
+// if its name, split and content are the same. `labels` has a name per job.
 Rows FinalMetricRows(absl::Span<const ReportedJob> jobs, absl::Span<const std::string> labels);
 
 }  // namespace muster

@@ -1,4 +1,4 @@
-// Reads from a cluster what a report shows. What cannot be read becomes a note in the report, the job itself aside.
+// Reads from a cluster what a report shows. Only a job that cannot be read is an error: anything else missing becomes a note.
 #pragma once
 
 #include <memory>
@@ -25,7 +25,7 @@ class ReportFetcher {
 
   const Connection& connection_;
   const std::unique_ptr<muster::v1::JobService::Stub> jobs_;
-  // To the data server. Nothing: it was not asked yet; an error: it did not answer, and is not asked again.
+  // Connection to the data server. Unset until first needed. An error means that the server did not answer; it is not retried.
   std::optional<absl::StatusOr<std::shared_ptr<grpc::Channel>>> data_;
 };
 

@@ -14,7 +14,7 @@ struct Curve {
   std::string name;   // in the legend; any text
   int color = 0;      // 0 to kCurveColors - 1
   Buckets buckets;
-  bool dotted = false;  // a dot at each point: few points, such as evaluations; a single point always has one
+  bool dotted = false;  // also draw a dot at each point; for curves of few points, such as evaluations
 };
 
 // A vertical line.
@@ -29,10 +29,10 @@ struct Figure {
   std::vector<Curve> curves;
   std::vector<Mark> marks;
   bool may_be_logarithmic = false;
-  bool stacked = false;  // curves are running sums: each is filled down to the one below, and shows its difference to it
+  bool stacked = false;  // curves are running sums: the area between a curve and the previous one shows their difference
 };
 
-// "" if no curve has a point. Besides lines and bands, each curve has its values as text, for the page's script.
+// "" if no curve has a point. Each curve also carries its values as text, which the page's script shows at the pointer.
 std::string FigureHtml(const Figure& figure);
 
 }  // namespace muster

@@ -9,10 +9,10 @@
 
 namespace muster {
 
-// `runs`: those of this job alone; may be empty.
+// `runs`: rankings of this job's model; may be empty.
 std::string JobReportHtml(const ReportedJob& job, const RunTests& runs, const ReportStamp& stamp);
 
-// At least two jobs, at most kCurveColors. `runs`: one per job, or empty.
+// Takes 2 to kCurveColors jobs. `runs`: one per job, or empty.
 std::string ComparisonReportHtml(absl::Span<const ReportedJob> jobs, const RunTests& runs, const ReportStamp& stamp);
 
 }  // namespace muster

@@ -16,27 +16,27 @@ struct ReportedDataset {
   std::string name, digest;  // of the content that the job uses
   std::string roles;         // "train, evaluate"
   std::optional<muster::v1::ImportReport> report;
-  std::string note;  // why there is no report; a sentence
+  std::string note;  // a sentence that says why there is no report
 };
 
 struct ReportedJob {
   muster::v1::Job job;
   StepTable steps;
-  std::string steps_note;  // where the steps are from; a sentence
+  std::string steps_note;  // a sentence that says where the steps come from
   std::string job_file;
   std::vector<ReportedDataset> datasets;
-  std::vector<std::string> notes;  // what is missing in the report, and why; sentences
+  std::vector<std::string> notes;  // sentences that say what is missing in the report, and why
 };
 
-// When and by what a report was made.
+// When a report was made, and by which version.
 struct ReportStamp {
   std::string version, time;
 };
 
-// The datasets of a job by digest, without reports; what several roles share is listed once.
+// The job's datasets, without reports. A dataset that it uses in several roles is listed once.
 std::vector<ReportedDataset> DatasetsOf(const muster::v1::Job& job);
 
-// A name for each job that no other has: its own, or with its id where jobs share a name.
+// A unique label for each job: its name, followed by its id if several jobs share the name.
 std::vector<std::string> LabelsOf(absl::Span<const ReportedJob> jobs);
 
 // "2026-01-31 12:00:00 UTC"; "-" if unset.

@@ -1,4 +1,4 @@
-// Rankings of jobs' models, query by query: means with intervals, and tests against the first. Pure.
+// Compares rankings of the jobs' models query by query: means with intervals, and tests against the first job. Pure.
 #pragma once
 
 #include <cstdint>
@@ -13,16 +13,16 @@ namespace muster {
 
 struct RunTests {
   std::string qrels;                 // the file of the judgments
-  std::vector<std::string> files;    // per run
+  std::vector<std::string> files;    // the file of each run
   std::vector<std::string> metrics;
   size_t queries = 0;
   std::vector<std::vector<MeanOfRun>> means;             // [run][metric]
-  std::vector<std::vector<MetricComparison>> with_first;  // [run][metric]; of the first run: empty. p_holm is over all of them
+  std::vector<std::vector<MetricComparison>> with_first;  // [run][metric]; empty for the first run. p_holm covers all of them
   std::vector<std::string> notes;
 };
 
-// The runs have the same queries, at least two, and a value for each metric (RankingRule::kMuster). `seed`: as CompareRuns
-// has it.
+// The runs must have the same queries, at least two, and a value for each metric (RankingRule::kMuster). `seed`: that of
+// CompareRuns.
 RunTests TestRuns(std::string qrels, std::vector<std::string> files, std::vector<std::string> metrics,
                   absl::Span<const JudgedRun> runs, uint64_t seed);
 

@@ -14,17 +14,17 @@ struct Setting {
   std::string value;  // in YAML, on one line
   std::vector<int> order;  // of the fields on its path in their messages, for sorting
 };
-// Every field that is set, in the order of the messages.
+// Every field that is set, in the order of the messages' fields.
 std::vector<Setting> SettingsOf(const muster::v1::JobSpec& spec);
 
-// A job file that reads back as this specification. Every line has a key: no text in it can end the line that it is on.
+// A job file that parses to this specification. Every line begins with a key: line ends within texts are escaped.
 std::string JobFileOf(const muster::v1::JobSpec& spec);
 
 struct DifferingSetting {
   std::string field;
-  std::vector<std::string> values;  // per specification; "" where it is not set
+  std::vector<std::string> values;  // one per specification; "" if it does not set the field
 };
-// Those that are not the same in all of them, except names, in the order of the messages.
+// The settings, except names, that differ between the specifications, in the order of the messages' fields.
 std::vector<DifferingSetting> DifferingSettings(absl::Span<const muster::v1::JobSpec> specs);
 
 }  // namespace muster

@@ -14,26 +14,26 @@
 
 namespace muster {
 
-// Columns have the names of the step log (docs/reference/data-schemas.md), and `tokens_per_second` besides. A value that is
-// missing or was not measured is NaN.
+// The columns are those of the step log (docs/reference/data-schemas.md) and `tokens_per_second`. A value that is missing or
+// was not measured is NaN.
 class StepTable {
  public:
   using Points = google::protobuf::RepeatedPtrField<muster::v1::StepMetrics>;
 
-  // INVALID_ARGUMENT unless the text begins with a header that has a column `step`. Lines that are not whole, and steps that
-  // do not ascend, are left out.
+  // INVALID_ARGUMENT unless the text begins with a header that has a column `step`. Skips incomplete lines, and steps that
+  // are not above the previous one.
   static absl::StatusOr<StepTable> FromStepLog(absl::string_view csv);
 
-  // Adds points in the order in which the coordinator has them. A point of a step that is in the table already, or before its
-  // last one, belongs to a later attempt: it replaces that step and all after it.
+  // Adds points in the coordinator's order. A point whose step is not above the table's last step belongs to a later attempt,
+  // which repeated steps: it replaces that step and all steps after it.
   void Append(const Points& points);
 
   const std::vector<double>& steps() const { return steps_; }  // ascending, from 1
-  size_t logged() const { return logged_; }  // rows of the step log; they come first
-  // One value per step; all NaN if there is no such column.
+  size_t logged() const { return logged_; }  // number of rows from the step log; they come first
+  // The column's values, one per step; all NaN if the column does not exist.
   const std::vector<double>& Column(const std::string& name) const;
-  bool HasValues(const std::string& name) const;  // a finite one
-  // Names of the phases whose seconds the step log has, in its order: data, encode, …
+  bool HasValues(const std::string& name) const;  // whether the column has a finite value
+  // Names of the phases whose seconds the step log has, in the log's order: data, encode, …
   const std::vector<std::string>& phases() const { return phases_; }
 
  private:

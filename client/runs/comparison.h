@@ -34,8 +34,8 @@ struct MetricComparison {
   std::string verdict;  // one sentence
 };
 
-// One value per query: [metric][query], at least two queries. `seed` of resamples and of signs: equal seeds give equal
-// results.
+// One value per query: [metric][query], at least two queries. `seed` drives the random resamples and signs: equal
+// seeds give equal results.
 using RunValues = std::vector<std::vector<double>>;
 std::vector<MeanOfRun> MeansOf(const RunValues& values, uint64_t seed);
 std::vector<MetricComparison> CompareRuns(const std::vector<std::string>& metrics, const RunValues& a, const RunValues& b,

@@ -8,7 +8,7 @@
 
 namespace muster {
 
-// By the words of the command: "data import"; "" is the program itself. Whole command lines.
+// Whole command lines, by command: "data import"; "" is the program itself.
 const std::map<std::string, std::vector<std::string>>& Examples();
 
 // Adds them to the help texts of `app` and all of its commands.

@@ -7,7 +7,7 @@
 
 namespace muster {
 
-// In roff, for section 1. `version`: "0.1.0".
+// The manual page in roff, for section 1. `version`: "0.1.0".
 std::string ManualPage(const CommandInfo& program, const std::string& version);
 
 }  // namespace muster

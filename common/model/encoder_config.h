@@ -20,8 +20,8 @@ struct DenseModule {
   std::string activation = "tanh";  // identity, tanh, relu, gelu (erf), silu, sigmoid
 };
 
-// Low-rank adaptation: a product's weight is W + alpha / rank * B A, with W fixed and A and B trained, and nothing else
-// is. Source: arXiv 2106.09685.
+// Low-rank adaptation: a product's weight is W + alpha / rank * B A. W is fixed; only A and B are trained. Source:
+// arXiv 2106.09685.
 struct LoraConfig {
   int64_t rank = 0;  // 0: no adaptation; all weights are trained
   double alpha = 32;
@@ -67,9 +67,9 @@ struct EncoderConfig {
   bool exclude_prompt = false;  // the prompt's tokens stay out of pooling
   std::vector<DenseModule> dense;  // between pooling and normalization, in order
   bool normalize = true;
-  int64_t max_sequence_length = 512;  // tokens per text, with the special ones
+  int64_t max_sequence_length = 512;  // tokens per text, including special tokens
   bool lower_case = true;             // tokenizer_config.json do_lower_case
-  LoraConfig lora;                    // a job's, no folder's
+  LoraConfig lora;                    // set by a job, never by a folder
   std::vector<std::string> frozen;    // parts that a job does not train (common/model/parts.h); a job's, no folder's
   FolderPrompts prompts;
   std::string config_json;  // config.json as it came, for the export; empty: a preset

@@ -1,5 +1,5 @@
-// The keys of one JSON file of a model folder. Every key must be honored, known to be harmless, or refused by name:
-// reading a key marks it as honored, and RefuseUnknown() checks the rest.
+// The keys of one JSON file of a model folder. Every key must be honored, known to be harmless, or refused by an error that
+// names it: reading a key marks it as honored, and RefuseUnknown() checks the rest.
 #pragma once
 
 #include <cstdint>

@@ -1,11 +1,11 @@
-// Keys of other trainers that people write into a job file, and for which Muster has something else.
+// Configuration keys of other trainers that people write into a job file although Muster solves the problem differently.
 #pragma once
 
 #include <string_view>
 
 namespace muster {
 
-// What to use instead, as sentences; empty: nothing is known of the key. Case, and "_" and "-", do not count.
+// Sentences that say what to use instead; empty if the key is not a known one. Ignores case, "_" and "-".
 std::string_view RemedyForKey(std::string_view key);
 
 }  // namespace muster

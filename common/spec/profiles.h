@@ -19,7 +19,7 @@ struct Profile {
   float temperature;
   std::optional<muster::v1::Pooling> pooling;
   bool normalize;
-  std::optional<uint32_t> query_length, passage_length;  // tokens, with the special ones
+  std::optional<uint32_t> query_length, passage_length;  // tokens, including special tokens
   std::string_view query_prompt = "", passage_prompt = "";
   double learning_rate;
   std::optional<double> lora_learning_rate;  // used if model.lora is set; absent: learning_rate

@@ -1,4 +1,4 @@
-// Several comparisons at once.
+// Corrects p-values for several comparisons at once.
 #pragma once
 
 #include <vector>

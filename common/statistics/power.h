@@ -1,5 +1,5 @@
 // How likely a paired t test is to find a difference, and how many queries or seeds that takes.
-// By the noncentral t distribution (Boost.Math). The randomization test has nearly the same power for the mean.
+// Computed from the noncentral t distribution (Boost.Math). The randomization test has nearly the same power for the mean.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ struct PowerOptions {
 // `effect` standard deviations of the differences. 0 for fewer than two pairs.
 double PairedPower(int64_t count, double effect, double alpha);
 
-// The smallest number of pairs that finds a mean difference with the given power. `deviation`: of the differences.
+// The smallest number of pairs that finds a mean difference with the given power. `deviation` is that of the differences.
 // Nothing if more than a billion would be needed, as for a difference of 0.
 std::optional<int64_t> PairsNeeded(double difference, double deviation, const PowerOptions& options);
 

@@ -13,7 +13,7 @@ struct Interval {
 // 0 for no values.
 double Mean(absl::Span<const double> values);
 
-// Of a sample: the sum of squares is divided by count - 1. 0 for fewer than two values.
+// The sample's: divides the sum of squares by count - 1. 0 for fewer than two values.
 double StandardDeviation(absl::Span<const double> values);
 
 // Student's interval for the mean of the distribution that the values were drawn from. `level`: 0.95, for instance.

@@ -18,7 +18,7 @@ inline constexpr double kFaster = 0.8, kSlower = 1.25;  // factors for the time 
 // The time to reserve slots, start, load, and export.
 inline constexpr absl::Duration kBesideSteps = absl::Minutes(2);
 
-// When the job's running attempt ends. `soft`: of this job; null: it has not reported yet.
+// When the job's running attempt ends. `soft`: this job's soft state; null if it has not reported yet.
 EndEstimate EndOf(const JobRecord& record, const SoftJob* soft, absl::Time now);
 
 // The longest that a waiting job would hold `slots` slots: by its own last attempt, otherwise by the newest job that did the

@@ -71,9 +71,9 @@ struct QueueView {
     bool operator==(const Head&) const = default;
   };
   std::map<muster::v1::Device, Head> heads;       // the slots that come free are reserved for it
-  std::map<WaitingShape, Reason> too_wide;        // for the workers that can take ranks → the reason
+  std::map<WaitingShape, Reason> too_wide;        // shapes of jobs that need more slots than the workers have → the reason
   std::map<std::string, Reason> refused;          // jobs that could have started ahead of a head, were it not delayed
-  std::set<std::string> held;                     // to wait before they are tried again
+  std::set<std::string> held;                     // jobs that must wait before the next plan tries them again
   uint64_t visited = 0;                           // jobs that the plan looked at
 
   // Empty: no plan has reached it yet, or it is held.

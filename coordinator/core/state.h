@@ -51,7 +51,7 @@ std::optional<Record> RecordOfKey(absl::string_view key, const State& state);
 // The records that recreate the state.
 std::vector<Record> RecordsOf(const State& state);
 
-// The state in a snapshot of journal format 1 or 2. DATA_LOSS: it cannot be read. FAILED_PRECONDITION: of a newer version.
+// The state in a snapshot of journal format 1 or 2. DATA_LOSS: unreadable. FAILED_PRECONDITION: a newer version wrote it.
 absl::StatusOr<State> StateFromFormerSnapshot(absl::string_view bytes);
 
 std::string SubmissionKey(absl::string_view owner, absl::string_view request_id);

@@ -127,9 +127,9 @@ class EventLoop final : public Backend {
   std::deque<Delayed> delayed_;
   bool replan_ = false;
   absl::Time ticked_at_;
-  bool drained_ = false;               // since the last tick a turn took all that was there when it began
-  uint64_t durable_by_next_tick_ = 0;  // sequence number of a record
-  absl::Duration deaf_for_;            // up to the last tick
+  bool drained_ = false;               // whether a turn since the last tick handled everything that was queued at its start
+  uint64_t durable_by_next_tick_ = 0;  // the record that must be on disk by the next tick
+  absl::Duration deaf_for_;            // how long the loop has not kept up, until the last tick
   std::string deaf_why_;  // empty: the loop keeps up
 
   absl::Mutex mutex_;

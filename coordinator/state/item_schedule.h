@@ -1,9 +1,9 @@
-// Decides when to write which item. Items are the state on disk, the journal holds the changes since then. Every journal entry
-// pays for writing items, in bytes. So the total written is at most three times the entries, and the journal is never longer
-// than what pays for all items once. Oldest changes come first, so that the journal's oldest entries can be dropped.
+// Decides when to write which item. Items are the state on disk, and the journal holds the changes since then. Each byte of a
+// journal entry allows two bytes of items to be written. So all that is written is at most three times the entries, and the
+// journal is at most half as long as all items. Oldest changes come first, so that the journal's oldest entries can be dropped.
 //
 //   entries     a1 b1 a2 a3 c1 …       b and c are small, a is large
-//   Next        none, until more than `least` entries wait; then a, as soon as it is paid for; then b, …
+//   Next        none, until more than `least` entries wait; then a, as soon as its bytes are allowed; then b, …
 //   covered     0 … 0; once a is written: the entry a1; once b is: those up to the first of c, or of a again
 #pragma once
 
@@ -21,7 +21,7 @@ class ItemSchedule {
   explicit ItemSchedule(uint64_t least) : least_(least) {}
 
   void NoteEntry(const std::string& key, uint64_t sequence, uint64_t bytes);
-  // The next item to write: the one that changed longest ago, if its `size(key)` in bytes is paid for. The caller writes its
+  // The next item to write: the one that changed longest ago, if `size(key)` bytes are allowed. The caller writes its
   // state after the newest entry. `size` is called once per item.
   template <typename Size>
   std::optional<std::string> Next(Size size);
@@ -30,11 +30,11 @@ class ItemSchedule {
   uint64_t covered() const { return oldest_.empty() ? newest_ : oldest_.begin()->first - 1; }
 
  private:
-  static constexpr uint64_t kPaid = 2;  // bytes of items that one byte of an entry pays for
+  static constexpr uint64_t kPaid = 2;  // bytes of items that one byte of an entry allows
 
   const uint64_t least_;
   uint64_t newest_ = 0;  // sequence number of the newest entry
-  uint64_t paid_ = 0;    // bytes
+  uint64_t paid_ = 0;    // allowed bytes that are not used yet
   std::map<uint64_t, std::string> oldest_;   // oldest entry that the key's item does not contain → key
   std::map<std::string, uint64_t> changed_;  // the inverse of oldest_
   std::optional<uint64_t> next_size_;        // of the first of `oldest_`

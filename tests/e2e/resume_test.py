@@ -12,8 +12,8 @@ import audit  # noqa: E402
 from cluster import TopicsCase, topics_job, wait_until  # noqa: E402
 
 STEPS, EVERY = 150, 10
-OWN_COLUMNS = ("attempt", "time", "queries_per_second") # columns of the step log in which equal runs may differ, besides the
-seconds
+# Columns of the step log in which equal runs may differ, besides the seconds.
+OWN_COLUMNS = ("attempt", "time", "queries_per_second")
 
 
 def job():

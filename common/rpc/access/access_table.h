@@ -32,7 +32,7 @@ struct AccessRule {
   enum class Effect {
     kReads,    // changes nothing
     kChanges,  // always in the audit log, whoever the caller is
-    kWorks,    // a process at its work: not in the audit log unless refused
+    kWorks,    // routine call of a process: in the audit log only if refused
   } effect;
   bool streams;              // runs for long, and counts against the streams of a user
   size_t max_request_bytes;  // of a message

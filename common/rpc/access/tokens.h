@@ -31,7 +31,7 @@ struct TokenEntry {
 // "mst_" and 43 characters of base64url.
 std::string DrawToken();
 
-// `name`: of the file, for errors, which also name the line.
+// `name`: the file's name, for errors, which also name the line.
 absl::StatusOr<std::vector<TokenEntry>> ParseTokens(const std::string& text, const std::string& name);
 std::string FormatTokens(const std::vector<TokenEntry>& tokens);
 absl::Status CheckToken(const TokenEntry& token);

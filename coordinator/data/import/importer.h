@@ -41,7 +41,7 @@ class Importer {
                                                           std::shared_ptr<const Dataset> base = nullptr,
                                                           const std::filesystem::path& parquet = ParquetProgram());
 
-  // `split`: of this file's records (ImportFile.split). Empty: the header's, or what the file's name or schema says.
+  // `split`: the split of this file's records (ImportFile.split). Empty: the header's, or what the file's name or schema says.
   // INVALID_ARGUMENT if they contradict each other, or the name is ambiguous (common/split_name.h).
   absl::Status BeginFile(const std::string& path, const std::string& split = "");
   absl::Status Chunk(std::string_view bytes);

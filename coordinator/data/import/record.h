@@ -1,6 +1,6 @@
 // A record of a file of any format (JSON, CSV, TSV or Parquet), and the fields that schemas read from it.
 //
-// Errors are INVALID_ARGUMENT; the message says what was expected and what was found, without place and full stop.
+// Errors are INVALID_ARGUMENT; the message says what was expected and what was found, without the place and a final period.
 #pragma once
 
 #include <cstdint>
@@ -76,8 +76,8 @@ class InputRecord {
   uint32_t Add(Kind kind, std::string_view key, std::string_view text = {}, double number = 0);
   void AddInteger(std::string_view key, uint64_t magnitude, bool negative);
   void Close(uint32_t index) { nodes_[index].end = static_cast<uint32_t>(nodes_.size()); }
-  // Gives the fields of an object other names: the file's own → the schema's. A field that already has one of these
-  // names of the schema is hidden. Names in capitals, as databases write them, are matched with the schema's.
+  // Renames the fields of an object: name in the file → name in the schema. Hides a field of the file that already has one of
+  // these schema names. Names in capitals, as databases write them, are matched with the schema's.
   void Rename(const std::map<std::string, std::string>& names);
 
   bool empty() const { return nodes_.empty(); }

@@ -33,7 +33,7 @@ namespace muster {
 class Rows final : public RowSink {
  public:
   // `source`: for judgments that name none. The writer outlives this.
-  // `base`: of the dataset that the rows are added to; null: none. It outlives this, too.
+  // `base`: the dataset that the rows are added to; null: none. It outlives this, too.
   Rows(DatasetWriter& writer, std::string source, std::optional<double> max_missing_share, const BaseRecords* base)
       : writer_(writer), references_(max_missing_share, base != nullptr), source_(std::move(source)), base_(base) {}
 
@@ -89,9 +89,9 @@ class Rows final : public RowSink {
   std::vector<NamedFiles*> named_of_file_;  // by file; null: its name did not decide its split
   std::map<std::string, NamedFiles> named_files_;  // by split
 
-  DigestIndex document_ids_, query_ids_;                    // numbers are those of documents and queries
+  DigestIndex document_ids_, query_ids_;                    // digest of an id → number of the document or query
   absl::flat_hash_map<Digest128, uint32_t> query_of_text_;  // for rows without ids, by normal form
-  std::vector<uint32_t> document_of_passage_;               // of passages without ids
+  std::vector<uint32_t> document_of_passage_;               // for rows without ids: passage → document
   std::vector<uint32_t> last_file_;                         // by query: the file that had it last
   std::deque<WaitingRow> waiting_;
   uint64_t waiting_bytes_ = 0;

@@ -1,4 +1,4 @@
-// The plans of all steps of a job. Those of a stage are the plans of the job that SpecOfStage describes (common/spec/stages.h).
+// The plans of all steps of a job. A stage has the plans of the separate job that SpecOfStage describes (common/spec/stages.h).
 #pragma once
 
 #include <cstdint>
@@ -18,12 +18,12 @@ struct JobPlan {
   std::vector<Stage> stages;  // never empty
   std::vector<PlanInputs> inputs;  // one per stage
 };
-// All of a job's inputs but the identity. INVALID_ARGUMENT names the stage, and the split or source that the dataset lacks.
+// All of a job's inputs except the identity. INVALID_ARGUMENT, naming the stage, if the dataset lacks a split or a source.
 // Keeps a pointer to the dataset.
 absl::StatusOr<JobPlan> MakeJobPlan(const Dataset& dataset, const muster::v1::JobSpec& spec,
                                     const muster::v1::ResolvedJob& resolved);
 
-// `step` counts from the beginning of the job, as the result's step does; the result's epoch counts from the beginning of the
+// `step` and the result's step count from the beginning of the job; the result's epoch counts from the beginning of its
 // stage.
 StepPlan PlanStep(const JobPlan& plan, uint64_t step);
 

@@ -1,4 +1,4 @@
-// What mining must know of a split's queries besides their texts.
+// What mining needs to know about a split's queries besides their texts.
 #pragma once
 
 #include <cstdint>
@@ -14,15 +14,15 @@ namespace muster {
 // The source of mined negatives.
 inline constexpr std::string_view kMinedSource = "mined";
 
-// For each of `queries` (of the split): the documents that are its positives, and those that are never mined for it:
+// For each of `queries` (all of them from the split): its positives, and the documents that are never mined for it:
 //
-// - everything that the split judges for it (positives, grade 0, hard negatives, ignored), or for another of `queries` with
-//   the same text in normal form. Hard negatives of the source kMinedSource do not count, so that mining again may find
-//   them again.
-// - what has the query's own text: a passage without title, or the document with the query's id.
+// - Every document that the split judges for the query (positives, grade 0, hard negatives, ignored), or for another of
+//   `queries` with the same text in normal form. Hard negatives of the source kMinedSource do not count as judged, so that
+//   mining again may find them again.
+// - The query's own text: a document that has it as its text and has no title, or the document with the query's id.
 //
-// Other splits are not read: leaving out what only a test split judges would tell training about the test. A document is
-// named by the number of the document that is encoded for its text.
+// Other splits are not read: excluding what only a test split judges would leak the test judgments into training. If several
+// documents have the same text, the result names the one that ranks encode.
 muster::internal::v1::MiningEdges MakeMiningEdges(const Dataset& dataset, const DocumentNumbering& numbering,
                                                   uint32_t split, std::span<const uint32_t> queries);
 

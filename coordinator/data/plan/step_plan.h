@@ -37,7 +37,7 @@ constexpr uint64_t StepsPerEpoch(uint64_t queries, uint64_t batch) { return (que
 // positives and then its negatives). Edges as CSR over the rows; a column without an edge to a row is its negative.
 struct StepPlan {
   uint64_t step = 0, epoch = 0;
-  uint32_t stage = 0;  // of the job; the digest is that of the plan as the stage's own
+  uint32_t stage = 0;  // index of the job's stage. Not part of `digest`, so a stage's plans equal those of a separate job
   bool epoch_end = false;
   std::vector<uint32_t> queries;   // row → query of the dataset
   std::vector<uint32_t> passages;  // column → passage of the dataset
@@ -45,8 +45,8 @@ struct StepPlan {
   std::vector<float> positive_weights;  // one per element of `positives`; empty: all equal
   std::vector<uint32_t> ignored_offsets, ignored;
   std::vector<float> row_weights;  // empty: all 1
-  // With rules.distill: the passages that the row's query brought and a teacher scored, positives first. A list of one says
-  // nothing, and is empty. Without it all three are empty.
+  // With rules.distill: each row's passages that a teacher scored, of those that its query brought, positives first. A list of
+  // one passage has nothing to compare, so it is left empty. Without rules.distill, all three are empty.
   std::vector<uint32_t> teacher_offsets, teacher_columns;
   std::vector<float> teacher_scores;  // one per element of `teacher_columns`
   double total_weight = 0;         // R

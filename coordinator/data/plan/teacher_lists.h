@@ -1,4 +1,4 @@
-// Which queries of a training set can be taught: decided from the dataset and the rules alone, before any step.
+// Counts, before any step, the queries of a training set for which distillation has a loss.
 #pragma once
 
 #include <cstdint>
@@ -11,12 +11,12 @@
 namespace muster {
 
 struct TeacherListCounts {
-  uint64_t scores = 0;   // of a teacher, of the given queries
-  uint64_t queries = 0;  // that can bring a list to a step which says something
+  uint64_t scores = 0;   // teacher's scores of the given queries
+  uint64_t queries = 0;  // how many of them can bring a list that has something to compare
 };
 
-// A list says something with two passages (kl), or with a positive and another passage (margin_mse), of those that a step
-// may bring of the query at once. `queries`: those that are trained on.
+// A list has something to compare if one step can bring two scored passages of the query (kl), or a scored positive and
+// another scored passage (margin_mse). `queries`: the queries that the job trains on.
 TeacherListCounts CountTeacherLists(const Dataset& dataset, uint32_t split, const ChoiceRules& rules,
                                     const std::vector<uint32_t>& queries, muster::v1::DistillKind kind);
 

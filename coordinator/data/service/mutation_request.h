@@ -28,7 +28,7 @@ struct MutationRequest {
 absl::StatusOr<bool> WasAskedBefore(const Catalogue& catalogue, const MutationRequest& request);
 
 // The answer to the first request with this id; nothing: there was none. ALREADY_EXISTS (REQUEST_ID_REUSED): it asked for
-// something else. INVALID_ARGUMENT: the id is too long. Changes of names look and store under DataStores::names.
+// something else. INVALID_ARGUMENT: the id is too long. Callers that change names must hold DataStores::names.
 absl::StatusOr<std::optional<std::string>> FirstAnswer(Catalogue& catalogue, const MutationRequest& request, absl::Time now);
 
 }  // namespace muster

@@ -13,7 +13,7 @@
 //   queries.digests      uint64[queries]
 //   judgments-K.offsets  uint64[queries + 1], for split K
 //   judgments-K.edges    Judgment[offsets[queries]]
-//   judgments-K.scores   float[offsets[queries]]: a teacher's, NaN where there is none; absent: no judgment has one
+//   judgments-K.scores   float[offsets[queries]]: a teacher's, NaN if a judgment has none; no file: none has one
 //
 // The manifest's "content" is the digest of texts and judgments without ids, absent in datasets of older versions.
 // Format 2 has judgments that are ignored (kIgnored); a program that only knows format 1 would treat them as negatives.

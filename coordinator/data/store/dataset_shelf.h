@@ -47,7 +47,7 @@ class DatasetShelf {
 
   // Waits until no thread opens the dataset, and returns its entry.
   std::shared_ptr<Entry> Settled(const std::string& digest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Whether someone other than the shelf holds the dataset. Afterwards the shelf does not.
+  // Whether someone other than the shelf holds the dataset. Releases the shelf's own reference.
   bool HeldByOthers(const std::string& digest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Keep(std::shared_ptr<const Dataset> dataset) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

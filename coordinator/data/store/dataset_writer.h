@@ -49,7 +49,7 @@ class DatasetWriter {
   uint32_t passage_of(uint32_t document) const { return document_passages_[document]; }
   const Digest128& query_text_digest(uint32_t query) const { return query_text_digests_[query]; }  // of the normal form
 
-  absl::StatusOr<uint16_t> AddSource(std::string_view name);  // the index; names are kept once
+  absl::StatusOr<uint16_t> AddSource(std::string_view name);  // its index, the same for the same name
   void AddJudgment(const std::string& split, uint32_t query, const Judgment& judgment, float score = kNoScore);
   // All judgments so far, by split, in the order in which they were added. For rules that need the last record to decide.
   std::map<std::string, std::vector<JudgmentEdge>>& edges() { return edges_; }

@@ -23,9 +23,9 @@ struct JudgmentTable {
 };
 
 // Rows in ascending order of queries. Within a query, graded judgments come first, then negatives and ignored ones,
-// each in the given order, so that the same judgments give the same row however the files distribute them. Of judgments
-// with the same document, source and sign the first stays, with the highest grade and the first score. A hard negative or ignored judgment
-// whose passage is a positive of the same query in this split is left out.
+// each in the given order, so that the same judgments give the same row however the files distribute them. Of several graded
+// judgments (or of several others) with the same document and source, the first stays, with the highest grade and the first
+// score. Leaves out a hard negative or ignored judgment whose passage is a positive of the same query in this split.
 JudgmentTable TableFromEdges(std::vector<JudgmentEdge> edges, uint32_t queries);
 
 inline bool IsPositive(const Judgment& judgment) { return judgment.hard_negative == 0 && judgment.grade > 0; }

@@ -25,7 +25,7 @@ using NameConflict = absl::Status (*)(std::string_view kind, std::string_view id
 class MergedDocuments {
  public:
   MergedDocuments(DatasetWriter& out, NameConflict conflict) : out_(out), conflict_(conflict) {}
-  absl::Status Keep(std::string_view id, uint32_t passage);  // `passage`: of the writer
+  absl::Status Keep(std::string_view id, uint32_t passage);  // `passage`: its number in the writer
   absl::StatusOr<uint32_t> Merge(std::string_view id, bool is_given, uint32_t passage);
 
  private:

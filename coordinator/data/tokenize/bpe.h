@@ -23,7 +23,7 @@ class Bpe : public TokenModel {
   struct Options {
     std::optional<std::string> unk_token;  // absent: unknown characters vanish
     std::string continuing_prefix;         // before every character but the word's first
-    std::string end_of_word_suffix;        // behind the word's last character
+    std::string end_of_word_suffix;        // after the word's last character
     bool fuse_unk = false;
     bool byte_fallback = false;  // an unknown character becomes tokens "<0x0A>", if all its bytes have one
     bool ignore_merges = false;  // a word that the vocabulary has is taken whole

@@ -1,4 +1,4 @@
-// Reads objects of a JSON file strictly: a key that is not known is refused by name.
+// Reads objects of a JSON file strictly: an unknown key is an error that names it.
 #pragma once
 
 #include <cstdint>

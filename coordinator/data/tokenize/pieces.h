@@ -14,7 +14,7 @@ struct Piece {
   bool first = false;     // begins where the whole text begins
 };
 
-// Pieces and the bytes of those that a step rewrote. Used by one thread.
+// A list of pieces. Owns the texts of pieces that a step rewrote. Used by one thread.
 class Pieces {
  public:
   void Clear() {

@@ -26,7 +26,7 @@ struct ActivationBackwardJob : ActivationJob {
   const void* d_out = nullptr;  // E [rows, width]
   void* d_x = nullptr;          // as x; may be d_out where not gated
   void* d_bias = nullptr;       // P, as many as x has columns, += column sums of d_x before rounding; or null
-  void* partial = nullptr;      // P [PartialRows(rows), columns of x] to work in; null where d_bias is
+  void* partial = nullptr;      // scratch memory, P [PartialRows(rows), columns of x]; null if d_bias is
 };
 
 // Each runs on `stream` (a cudaStream_t) and returns a cudaError_t.

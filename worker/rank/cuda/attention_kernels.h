@@ -28,7 +28,7 @@ struct AttentionJob {
 struct AttentionBackwardJob : AttentionJob {
   const void* d_out = nullptr;  // as out
   void* d_qkv = nullptr;        // as qkv
-  float* delta = nullptr;       // [heads, rows] to work in
+  float* delta = nullptr;       // scratch memory [heads, rows]
 };
 
 // Forward is one launch, backward two. Both run on `stream` (a cudaStream_t) and return a cudaError_t.

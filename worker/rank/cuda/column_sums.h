@@ -28,7 +28,7 @@ struct SumTargets {
 // to[k] += the sums over partial [rows, all columns of the targets], P of `element`. Returns a cudaError_t.
 int AddPartialSums(Element element, const void* partial, int64_t rows, const SumTargets& targets, void* stream);
 
-// The same for rows [rows, all columns of the targets] of type E. partial: P [PartialRows(rows), all columns] to work in.
+// The same for rows [rows, all columns of the targets] of type E. partial: scratch, P [PartialRows(rows), all columns].
 int AddColumnSums(Element element, const void* rows_of, int64_t rows, void* partial, const SumTargets& targets,
                   void* stream);
 

@@ -36,7 +36,7 @@ struct AddNormJob : NormJob {
 
 // Outputs of column sums: P [width] each, +=, or null.
 struct NormSums {
-  void* partial = nullptr;  // P [PartialRows(rows), 3 * width] to work in; null if the three pointers below are null
+  void* partial = nullptr;  // scratch memory, P [PartialRows(rows), 3 * width]; null if the three pointers below are null
   void *weight = nullptr, *bias = nullptr, *product_bias = nullptr;
 };
 

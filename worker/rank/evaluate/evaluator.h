@@ -23,7 +23,7 @@ struct EvaluationSource {
 
 struct EvaluatorOptions {
   std::vector<std::string> metrics;  // names as common/spec/job_spec.h parses them
-  int64_t kept = 1000;               // documents of a ranking; at least every cutoff
+  int64_t kept = 1000;               // length of each ranking; at least the largest cutoff
   int64_t queries_at_once = 256;
   uint64_t cpu_tokens = 1024;  // per call of a CPU thread: a layer's data stays in the core's cache
   // BEIR's rule: a document whose id is the query's id is left out of that query's ranking. Its judgment still counts, in

@@ -15,25 +15,25 @@
 
 namespace muster {
 
-// Each rank searches its own documents; rank 0 merges. All ranks make the same calls in the same order. Not thread-safe;
-// the group outlives it.
+// Each rank searches its own documents; rank 0 merges the results. All ranks must make the same calls in the same order. Not
+// thread-safe. The group must outlive it.
 class ExactSearch {
  public:
-  // Gathers the embeddings of all queries. INVALID_ARGUMENT, alike on all ranks: an embedding is not finite, or a query is
-  // encoded by no rank or by several. `what` begins the errors: "evaluation".
+  // Gathers the embeddings of all queries. INVALID_ARGUMENT, the same on all ranks: an embedding is not finite, or a query was
+  // encoded by no rank or by several. Error messages begin with `what`, such as "evaluation".
   static absl::StatusOr<ExactSearch> Create(Group& group, LocalEmbeddings local,
                                             const muster::internal::v1::EvaluationHeader& header, const std::string& what);
 
   const at::Tensor& queries() const { return queries_; }               // [queries, d], in order, on the model's device
-  const at::Tensor& documents() const { return local_.documents; }     // of this rank
-  const at::Tensor& numbers() const { return local_.document_numbers; }  // of them, on the CPU, ascending
+  const at::Tensor& documents() const { return local_.documents; }     // this rank's embeddings of documents
+  const at::Tensor& numbers() const { return local_.document_numbers; }  // the numbers of `documents`, on the CPU, ascending
 
-  // The best k documents of queries first .. first + count - 1, equal scores in the order of document numbers. On rank 0
-  // contiguous on the CPU (float, int64); undefined tensors elsewhere.
+  // The best k documents of each of the queries first .. first + count - 1; equal scores are ordered by document number. Rank 0
+  // gets contiguous tensors on the CPU (float, int64), the other ranks undefined ones.
   absl::StatusOr<TopDocuments> Find(int64_t first, int64_t count, int64_t k);
 
-  // Call it after the last Find. INVALID_ARGUMENT, alike on all ranks: a score was not finite. `also`: this rank has seen
-  // one itself.
+  // Call it after the last Find. INVALID_ARGUMENT, the same on all ranks, if any rank's Find computed a score that is not
+  // finite, or any rank passes `also`: its caller has computed one.
   absl::Status CheckScores(bool also = false);
 
  private:

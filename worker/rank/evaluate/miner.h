@@ -1,4 +1,4 @@
-// Hard negatives by an encoder: each rank searches its own documents exactly for all queries, and rank 0 chooses.
+// Mines hard negatives with an encoder: each rank searches its own documents exactly for all queries, and rank 0 chooses.
 #pragma once
 
 #include <cstdint>
@@ -14,16 +14,16 @@ namespace muster {
 
 struct Mined {
   muster::internal::v1::MinedNegatives negatives;
-  uint64_t queries = 0;        // with a positive
-  uint64_t short_queries = 0;  // of these, with fewer negatives than asked for
+  uint64_t queries = 0;        // how many queries have a positive
+  uint64_t short_queries = 0;  // how many of these got fewer than per_query negatives
 };
 
-// Called by all ranks together; rank 0 alone gets negatives and counts. The result is a function of the embeddings and
-// the rules: the number of ranks changes it only where rounding decides between two scores.
+// All ranks call it together; only rank 0 gets negatives and counts. The result is a function of the embeddings and the
+// rules: the number of ranks changes it only where rounding decides between two scores.
 //
-// `source.header.mining` must be there: FAILED_PRECONDITION otherwise. INVALID_ARGUMENT, alike on all ranks: no query has a
-// positive, nothing can be mined by these rules, or what Evaluate (evaluator.h) calls so. Of `options` the metrics and
-// ignore_identical_ids are not used.
+// FAILED_PRECONDITION without `source.header.mining`. INVALID_ARGUMENT, the same on all ranks: no query has a positive, these
+// rules leave nothing to mine, or a case in which Evaluate (evaluator.h) returns it. Ignores `options.metrics` and
+// `options.ignore_identical_ids`.
 absl::StatusOr<Mined> Mine(const Encoder& encoder, Group& group, EvaluationSource source, const MiningRules& rules,
                            const EvaluatorOptions& options);
 

@@ -1,4 +1,4 @@
-// Which passages of a query's ranking become its hard negatives. No torch: a function of one ranking.
+// Decides which passages of a query's ranking become its hard negatives. Does not depend on torch.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace muster {
 
-// As MineSpec (job.proto) names them.
+// The fields mean what those of MineSpec (job.proto) mean.
 struct MiningRules {
   static MiningRules Of(const muster::v1::MineSpec& mine, uint64_t seed);
 
@@ -26,14 +26,14 @@ struct RankedDocument {
   float score = 0;
 };
 
-// The highest score that a negative of the query may have; infinite without a margin. Of a positive score s the relative
-// margin allows r * s, of a negative one s - (1 - r) * |s|, so that it never allows more than s.
+// The highest score that a negative of the query may have; infinite without a margin. With s the lowest positive's score, the
+// relative margin r allows s - (1 - r) * |s|: that is r * s if s is positive, and never more than s.
 // Source: NV-Retriever, arXiv 2407.15831, section 3 (TopK-MarginPos, TopK-PercPos).
 double HighestAllowedScore(const MiningRules& rules, double lowest_positive);
 
-// The query's negatives, the best first. `ranking`: descending scores, equal ones in the order of documents; at least
-// last_rank documents besides the excluded ones, or all there are. `excluded`: ascending. `query`: its number, for random
-// sampling.
+// The query's negatives, highest score first. `ranking`: by descending score, equal scores by ascending document; it has at
+// least last_rank documents that are not excluded, or all documents. `excluded`: ascending. `query`: the query's number, which
+// seeds random sampling.
 std::vector<uint32_t> ChooseMined(const MiningRules& rules, uint32_t query, double lowest_positive,
                                   std::span<const uint32_t> excluded, std::span<const RankedDocument> ranking);
 

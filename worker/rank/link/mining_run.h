@@ -1,4 +1,4 @@
-// A mining job's work: from the data server's split to the dataset with the mined negatives.
+// Runs a mining job on a rank: reads the split from the data server, mines, and publishes the dataset with the negatives.
 #pragma once
 
 #include <string>
@@ -9,8 +9,8 @@
 
 namespace muster {
 
-// Called by all ranks together; rank 0 stores what was mined and has the data server publish it. Returns a human-readable
-// summary, equal on all ranks. INVALID_ARGUMENT also: the data server gives the dataset's name to somebody else by now.
+// All ranks call it together; rank 0 stores the negatives and makes the data server publish them. Returns a human-readable
+// summary, the same on all ranks. INVALID_ARGUMENT also if somebody else took the dataset's name in the meantime.
 absl::StatusOr<std::string> RunMining(const EvaluationContext& context, BlobClient& blobs);
 
 }  // namespace muster

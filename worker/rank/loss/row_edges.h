@@ -42,7 +42,7 @@ class TileEdges {
   // columns of all pairs: positives in the order of RowEdges, then ignored.
   at::Tensor PairRows(const at::Tensor& on_device) const { return on_device.narrow(0, 0, pair_count_); }
   at::Tensor PairColumns(const at::Tensor& on_device) const { return on_device.narrow(0, pair_count_, pair_count_); }
-  // Flat positions within a tile of pairs that are not negatives, and of positives. Undefined where there are none.
+  // Flat positions within a tile of pairs that are not negatives, and of positives. Undefined if there are none.
   at::Tensor Excluded(const at::Tensor& on_device, int64_t tile) const;
   at::Tensor Positives(const at::Tensor& on_device, int64_t tile) const;
 

@@ -1,11 +1,11 @@
 // The multi-positive loss of a range of rows against all columns of the global batch, without the score matrix.
 //
-// By blocks of rows. The forward pass keeps a running (max, sum) per row over the tiles, which gives A, the logsumexp
+// Works on blocks of rows. The forward pass keeps a running (max, sum) per row over the tiles, which gives A, the logsumexp
 // over the row's negatives; the m positive scores give the rest (loss/row.h). The backward pass turns each tile into
 // weight * push / (R * temperature) * exp(s - A) at negatives and the sparse gradients at positives, and multiplies it
-// into both gradients. Distillation is a sparse pass of its own (distillation.h). Tiles that fit `kept_bytes` stay from forward to backward, and the others are computed again.
-// The memory besides inputs and outputs is kept_bytes, whatever the batch. For one machine, number of threads and choice of
-// tiles the result is bitwise the same.
+// into both gradients. Distillation is a separate, sparse pass (distillation.h). Tiles that fit `kept_bytes` stay from forward
+// to backward, and the others are computed again. Besides inputs and outputs the memory is kept_bytes, whatever the batch. For
+// one machine, number of threads and choice of tiles the result is bitwise the same.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -41,8 +41,8 @@ struct LossInput {
   // A negative whose similarity exceeds that of the row's lowest positive by more than this is ignored; absent: none is.
   // Similarities are those of `queries` and `passages` as they are here, in the precision of the tiles.
   std::optional<double> false_negative_margin;
-  std::optional<TeacherLists> teacher;  // its loss is added
-  bool without_objective = false;       // the teacher's loss alone: counts and similarities are as with the objective
+  std::optional<TeacherLists> teacher;  // adds the distillation loss
+  bool without_objective = false;       // only the distillation loss; counts and similarities do not change
   double factor = 1;  // the loss and its gradients are multiplied by it
   // Override members of TilePlan. 0, or -1 for kept_bytes: the plan of the device's TileOps.
   int64_t tile_rows = 0, tile_columns = 0, kept_bytes = -1;
@@ -51,12 +51,12 @@ struct LossInput {
 
 struct LossResult {
   double loss_sum = 0;     // this rank's share of the loss: sum of weight * loss over its rows, divided by R
-  at::Tensor d_queries;    // [rows, d], float32 (float64 where the embeddings are): of the loss, R included
+  at::Tensor d_queries;    // [rows, d], float32 (float64 where the embeddings are): of loss_sum
   at::Tensor d_passages;   // [columns, d], the part from this rank's rows
   int64_t valid_rows = 0;  // rows with a positive
   // If one of the next two is set, the loss could not be computed because of it, and the gradients are undefined tensors.
   int64_t first_non_finite_passage = -1;  // a column whose embedding is not finite
-  // A row whose embedding is not finite, or whose scores need not be: its length times the longest passage's, after
+  // A row whose embedding is not finite, or whose scores may overflow: its length times the longest passage's, after
   // temperature, is beyond 1e38 (1e300 in float64).
   int64_t first_non_finite_row = -1;
 

@@ -1,4 +1,4 @@
-// Distillation, query by query: the loss of the passages that a teacher scored, given the student's scores of them.
+// The distillation loss of one query: compares the student's scores of the passages in its list with the teacher's.
 //
 // For a query's list: s_i the student's scores (after loss.temperature), t_i the teacher's (after distill.temperature).
 //
@@ -16,9 +16,9 @@
 
 namespace muster {
 
-// The loss; writes d loss / d s_i to `d_student`. All have the same length. A list with nothing to compare has loss 0: one
-// passage or none, and for margin_mse one without a positive, or without another passage. In double: finite for finite
-// scores of +-1e4.
+// Returns the loss and writes d loss / d s_i to `d_student`. All spans have the same length. A list with nothing to compare
+// has loss 0: it has fewer than two passages or, for margin_mse, all or none of them are positives. Results are finite for
+// scores within +-1e4.
 double EvaluateTeacherList(muster::v1::DistillKind kind, std::span<const double> student, std::span<const double> teacher,
                            const std::vector<bool>& is_positive, std::span<double> d_student);
 

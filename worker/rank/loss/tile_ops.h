@@ -44,9 +44,9 @@ class TileOps {
 
   // The following have a default implementation in at:: operations, which is correct on every device.
 
-  // Scores above limits[r] become -inf, as do those of `excluded` pairs, so that the three above leave them out. limits: [h],
-  // of the scores' type; +inf: no score of the row. How many there are besides the excluded, and their sum, is added to
-  // counts and sums, float64 [h]; undefined: nothing is counted.
+  // Sets scores above limits[r] to -inf, and those of `excluded` pairs, so that the three functions above skip them. limits:
+  // [h], with the scores' dtype; +inf keeps all scores of the row. Adds the number of scores above the limit that were not
+  // excluded, and their sum, to counts and sums, float64 [h]; if these are undefined, counts nothing.
   virtual void IgnoreAbove(at::Tensor& scores, const at::Tensor& excluded, const at::Tensor& limits, at::Tensor& counts,
                            at::Tensor& sums) const;
   // For each of `rows` [n, d]: its squared length, and its product with `direction` [d]. Both float64 [n].

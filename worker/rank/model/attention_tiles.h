@@ -181,8 +181,8 @@ class Decisions {
 struct ScoreRow {
   int64_t first_key, vectors;
   int64_t seen_begin, seen_end;  // keys; others have probability 0
-  const float* bias;             // of first_key; null: none
-  const uint16_t* decisions;     // of first_key; null: all are kept
+  const float* bias;             // starts at first_key; null: none
+  const uint16_t* decisions;     // starts at first_key; null: all are kept
   uint32_t threshold;
 };
 
@@ -270,7 +270,7 @@ MUSTER_INLINE void SoftmaxRow(const ScoreRow& row, float* s, float& top, float& 
   sum = SumOfLanes(total);
 }
 
-// From scores s and the gradients d of mask * p: s <- mask * p, d <- the gradients of s, p * (mask * d - delta).
+// Given scores s and the gradients d of mask * p: s <- mask * p, d <- the gradients of s, p * (mask * d - delta).
 MUSTER_INLINE void SoftmaxBackwardRow(const ScoreRow& row, float lse, float delta, float scale, float* s, float* d) {
   for (int64_t v = 0; v < row.vectors; ++v) {
     Floats p, g;

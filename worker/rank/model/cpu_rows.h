@@ -159,7 +159,7 @@ class RowMasks {
 constexpr int64_t kRowsPerBlock = 64;
 inline int64_t BlocksOf(int64_t rows) { return (rows + kRowsPerBlock - 1) / kRowsPerBlock; }
 
-// Calls operation(block, begin row, end row) for all blocks, on all threads where there is enough to do.
+// Calls operation(block, begin row, end row) for all blocks, on all threads if there is enough to do.
 template <typename Operation>
 void ForBlocks(int64_t rows, int64_t width, const Operation& operation) {
   constexpr int64_t kNumbersPerThread = 16384;  // below it another thread costs more than it saves

@@ -66,7 +66,7 @@ struct EncoderOptions {
 // bfloat16.
 class Encoder {
  public:
-  // From a Hugging Face folder. `config` may override pooling and normalization.
+  // Loads a Hugging Face folder. `config` may override pooling and normalization.
   static absl::StatusOr<std::unique_ptr<Encoder>> Load(const std::filesystem::path& folder, EncoderConfig config,
                                                        const EncoderOptions& options = {});
   // Random weights: normal(0, 0.02), LayerNorm 1 and 0, biases 0, each element a function of (seed, tensor, element).
@@ -85,7 +85,7 @@ class Encoder {
   // EncoderTensors(config), then DenseTensors(), without those of the parts that config().frozen names.
   std::vector<Parameter>& parameters();
   const std::vector<Parameter>& parameters() const;
-  // What is not trained: every tensor, where adapters are trained; otherwise those of frozen parts.
+  // The tensors that are not trained: all of them if adapters are trained; otherwise those of frozen parts.
   const std::vector<Parameter>& fixed() const;
 
   // The same encoder with its adapters added to the weights, up to rounding, and nothing frozen: what an export holds.

@@ -54,7 +54,7 @@ struct NormGradients {
 };
 
 enum class Activation { kGelu, kGeluTanh, kRelu, kSilu, kTanh };
-// From transformers' name. Throws c10::Error for any other name.
+// The activation with this name in transformers. Throws c10::Error for any other name.
 Activation ActivationFrom(std::string_view name);
 
 // The word, position and type embeddings whose sum is a token's. tokens, positions: int64 [T] on the device.
@@ -115,7 +115,7 @@ class EncoderOps {
   // so on, N in all. At most three.
   virtual void AddColumnSums(const at::Tensor& rows, std::span<at::Tensor> sums) const = 0;
 
-  // From hidden E [T, H] to one vector per sequence, out P [S, H], as pooling.h defines the modes; plan.unpooled says
+  // Pools hidden E [T, H] to one vector per sequence, out P [S, H], as pooling.h defines the modes; plan.unpooled says
   // how many tokens at the beginning of each sequence are left out. `places`, int32 [S, H], only for kMax: the row of
   // the batch that each element comes from (the first of equal ones), -1 where the sequence is left out as a whole.
   virtual void Pool(const at::Tensor& hidden, PoolingMode mode, const SequencePlan& plan, at::Tensor& places,

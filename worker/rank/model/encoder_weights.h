@@ -19,8 +19,8 @@ absl::StatusOr<std::vector<Parameter>> LoadParameters(const std::filesystem::pat
 std::vector<Parameter> RandomParameters(const EncoderConfig& config, uint64_t seed, at::ScalarType type,
                                         at::Device device);
 
-// What is trained where config.lora has a rank: of each target "NAME.weight" first NAME.lora_A.weight [rank, in], whose
-// element e is a pure function of (config.lora.seed, target, e), then NAME.lora_B.weight [out, rank], 0.
+// The trained tensors if config.lora has a rank. Each target "NAME.weight" has NAME.lora_A.weight [rank, in], whose element e
+// is a pure function of (config.lora.seed, target, e), followed by NAME.lora_B.weight [out, rank], which begins as 0.
 inline constexpr char kLoraDown[] = ".lora_A.weight", kLoraUp[] = ".lora_B.weight";
 absl::StatusOr<std::vector<Parameter>> LoraParameters(const EncoderConfig& config, at::ScalarType type,
                                                       at::Device device);

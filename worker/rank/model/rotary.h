@@ -12,7 +12,7 @@ struct Rotary {
   at::Tensor cosines, sines;
 };
 
-// Angles are float32, as in transformers: a model was trained with their roundings. `type`: of the tables.
+// Angles are float32, as in transformers: a model was trained with their roundings. `type`: the tables' type.
 Rotary MakeRotary(double theta, int64_t head_size, const SequencePlan& plan, at::ScalarType type, at::Device device);
 
 // Rotates the first `heads` heads of each row of [T, width], and copies the rest. Differentiable; keeps only the tables.

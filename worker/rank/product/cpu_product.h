@@ -11,7 +11,7 @@ struct Matrix {
   int64_t row, column;
 };
 
-// out = a b, + bias where there is one; or out += a b.
+// out = a b, plus the bias if it exists; or out += a b.
 struct ProductJob {
   int64_t rows, columns, depth;  // out: [rows, columns]; a: [rows, depth]; b: [depth, columns]
   Matrix a, b;

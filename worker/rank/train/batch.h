@@ -23,18 +23,18 @@ struct StepBatch {
   RowEdges positives, ignored;  // of this rank's rows
   std::vector<double> positive_weights, row_weights;
   double total_weight = 0;
-  // Columns of this rank's rows that a teacher scored, and the scores; rows() is 0 if the share has none at all, as those of a job
+  // Columns of this rank's rows that a teacher scored, and the scores. rows() is 0 if the share has no lists, as in a job
   // without distillation.
   RowEdges teacher_lists;
   std::vector<double> teacher_scores;
   uint64_t plan_digest = 0;
   bool epoch_end = false;
   std::vector<uint64_t> query_digests;  // of this rank's rows
-  int64_t tokens = 0;                   // own
+  int64_t tokens = 0;                   // that this rank encodes
   std::shared_ptr<StreamEvent> uploaded;  // the micro-batches' tokens are on the device; null: nothing had to be uploaded
 };
 
-// INVALID_ARGUMENT that names the step and the field.
+// Checks and converts a share. Errors are INVALID_ARGUMENT and name the step and the field.
 absl::StatusOr<StepBatch> BatchFromShare(const muster::internal::v1::StepShare& share, const EncoderConfig& config,
                                          at::Device device);
 
@@ -46,7 +46,7 @@ void Upload(StepBatch& batch, Streams& streams);
 // Makes the uploaded tokens visible to work that the calling thread enqueues from now on.
 void AwaitUpload(const StepBatch& batch, Streams& streams);
 
-// Slots must be below `slots`. INVALID_ARGUMENT that names the field.
+// Slots must be below `slots`. Errors are INVALID_ARGUMENT and name the field.
 absl::StatusOr<PackedBatch> PackedFromMicroBatch(const muster::internal::v1::MicroBatch& micro, int64_t slots,
                                                  const EncoderConfig& config, at::Device device);
 

@@ -24,8 +24,8 @@ struct AdamWOptions {
 // Not thread-safe. Biases, norms and tables of relative positions are not decayed (IsUndecayed).
 class AdamW {
  public:
-  // Keeps references to the parameters' storage and updates them in place. rate_groups[i]: which of Update's rates parameter i
-  // has; empty: all have the first.
+  // Keeps references to the parameters' storage and updates them in place. Parameter i has the rate
+  // learning_rates[rate_groups[i]] of Update; with empty rate_groups, all have learning_rates[0].
   AdamW(std::span<const Parameter> parameters, const AdamWOptions& options, std::vector<size_t> rate_groups = {});
 
   // One update, which increments the parameters' versions. gradients[i] belongs to parameter i, has its shape and type, and
@@ -33,7 +33,7 @@ class AdamW {
   // stores g in their place.
   //   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
   //   p = p (1 - rate * decay) - rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
-  // `rate`: that of the parameter's group in learning_rates.
+  // `rate` is learning_rates[the parameter's group].
   void Update(std::span<const at::Tensor> gradients, std::span<const double> learning_rates, double gradient_scale = 1);
   void Update(std::span<const at::Tensor> gradients, double learning_rate, double gradient_scale = 1) {
     Update(gradients, {&learning_rate, 1}, gradient_scale);
@@ -62,7 +62,7 @@ class AdamW {
   void UpdateOnCpu(std::span<const at::Tensor> gradients, std::span<const double> learning_rates, double gradient_scale);
   void UpdateFused(std::span<const at::Tensor> gradients, std::span<const double> learning_rates, double gradient_scale);
 
-  // What one call of the fused kernel updates.
+  // The parameters that one call of the fused kernel updates.
   struct Group {
     double weight_decay = 0;
     size_t rate = 0;  // index into Update's rates

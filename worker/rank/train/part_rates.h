@@ -10,14 +10,14 @@
 
 namespace muster {
 
-// The group of each parameter: its depth (common/model/parts.h), or 0 where the specification gives all parts one rate.
+// The group of each parameter: its depth (common/model/parts.h), or 0 if the specification gives all parts the same rate.
 std::vector<size_t> RateGroupsOf(const muster::v1::OptimizerSpec& spec, std::span<const Parameter> parameters, int64_t layers);
 
-// The maximum of the schedule for each group. A part that learning_rates names has that rate, the others learning_rate.
+// Each group's maximum learning rate in the schedule: that of learning_rates for a part that it names, otherwise learning_rate.
 // With layer_decay d and L layers, layer i has its part's rate times d^(L - 1 - i). Embeddings that learning_rates does not
 // name have learning_rate times d^L; the head is not decayed.
-// Source: Bao et al., "BEiT", ICLR 2022, and Clark et al., "ELECTRA", ICLR 2020, whose last layer has d^1 and d^2: they
-// train a new head at the full rate.
+// Sources: Bao et al., "BEiT", ICLR 2022, and Clark et al., "ELECTRA", ICLR 2020. They train a new head at the full rate, so
+// their last layers already have the factors d^1 (BEiT) and d^2 (ELECTRA).
 std::vector<double> MaximaOf(const muster::v1::OptimizerSpec& spec, int64_t layers);
 
 }  // namespace muster

@@ -15,7 +15,7 @@
 
 namespace muster {
 
-// Lines end with a newline. `seconds`: of the whole step, with its data.
+// Lines end with a newline. `seconds`: the time of the whole step, including the wait for its data.
 std::string StepLogHeader();
 std::string StepLogLine(const StepReport& report, uint32_t attempt, double seconds, absl::Time now);
 

@@ -57,11 +57,11 @@ struct TrainerOptions {
 // Which micro-batches' graphs are kept, in order: each that still fits the budget after those kept before it.
 std::vector<bool> GraphsToKeep(std::span<const uint64_t> bytes, uint64_t budget);
 
-// From a specification with its defaults filled in. INVALID_ARGUMENT: it lacks batch.micro_batch_tokens or
+// `spec` must have its defaults filled in. INVALID_ARGUMENT: it lacks batch.micro_batch_tokens or
 // batch.keep_activations, whose defaults are filled in once its device is decided.
 absl::StatusOr<TrainerOptions> TrainerOptionsFrom(const muster::v1::JobSpec& spec, const EncoderConfig& config, uint64_t total_steps);
 
-// The stages of a job as a trainer takes them; empty: the job has none.
+// The job's stages in the trainer's form; empty if the job has none.
 std::vector<TrainingStage> TrainingStagesOf(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved);
 
 // Not thread-safe; encoder, group and clock must outlive it. The optimizer, the schedule and dropout start over with each
@@ -73,7 +73,7 @@ class Trainer {
   // One update. Errors are equal on all ranks, except where a collective fails (UNAVAILABLE). INVALID_ARGUMENT: an
   // embedding, a score or the gradient is not finite; the message names the text at fault if it is known. Nothing was
   // updated. FAILED_PRECONDITION: the ranks hold different plans, or different assignments of a plan to ranks (reason
-  // RANKS_DISAGREE); or a job with distillation has a share without a teacher's scores.
+  // RANKS_DISAGREE); or a share has no teacher's scores although the job distills.
   absl::StatusOr<StepReport> Step(const StepBatch& batch, StopRequest stop = StopRequest::kNone);
 
   // The part of Step before the update: gradients() then holds the sums over all ranks, in the parameters' order,
