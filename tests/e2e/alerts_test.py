@@ -158,10 +158,12 @@ class Watched:
         self.training(job, attempt=2, step=5)
         self.cluster.ok("cancel", job)
 
-    def diverge(self):
-        """Three jobs whose weights overflow after the first step."""
+    def failing_jobs(self):
+        """Three jobs that mine with a margin that no passage keeps, which no further attempt can change."""
         for number in range(3):
-            job = self.submit(f"diverges-{number}", resources=ONE_SLOT, optimizer={"learning_rate": 1e30})
+            job = self.cluster.submit({"name": f"fails-{number}", "model": topics_job()["model"], "duration": {"steps": 0},
+                                       "mine": {"dataset": "topics", "out": f"nothing-{number}", "absolute_margin": 1000},
+                                       "resources": ONE_SLOT})
             self.cluster.wait_for_phase(job, "JOB_PHASE_FAILED")
         self.prometheus.wait_until_fires("MusterJobsFailing")
         self.prometheus.wait_until_clear("MusterJobsFailing")
@@ -270,7 +272,7 @@ class Alerts(unittest.TestCase):
         cls.pool = futures.ThreadPoolExecutor(8)
         cls.addClassCleanup(cls.pool.shutdown)
         watched, chain = cls.watched, {}
-        for fault in (watched.hang, watched.wait_behind, watched.restart_and_replay, watched.tamper, watched.diverge,
+        for fault in (watched.hang, watched.wait_behind, watched.restart_and_replay, watched.tamper, watched.failing_jobs,
                       watched.endless_backup, watched.late_backup):
             chain[fault.__name__] = futures.Future()
         cls.faults = chain
@@ -309,7 +311,7 @@ class Alerts(unittest.TestCase):
             self.assertTrue(self.watched.prometheus.alerts(name), name)
 
     def test_jobs_that_fail(self):
-        self.faults["diverge"].result()
+        self.faults["failing_jobs"].result()
 
     def test_collections_of_garbage_that_fail(self):
         self.faults["endless_backup"].result()

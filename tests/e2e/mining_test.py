@@ -133,7 +133,7 @@ class MiningThroughFailures(unittest.TestCase):
         cls.addClassCleanup(cls.cluster.close)
         cls.cluster.start()
         push_topics(cls.cluster)
-        cls.cluster.ok("data", "import", "large", write_topics(cls.cluster.folder / "large", documents_per_topic=5000))
+        cls.cluster.ok("data", "import", "large", write_topics(cls.cluster.folder / "large", documents_per_topic=20000))
         job_id = cls.cluster.submit(topics_job("teacher", duration={"steps": 2}, report=None))
         cls.cluster.wait_for_phase(job_id, "JOB_PHASE_SUCCEEDED")
         cls.model = f"job:{job_id}"
@@ -154,11 +154,11 @@ class MiningThroughFailures(unittest.TestCase):
     def test_a_worker_killed_in_the_middle_changes_nothing(self):
         cluster = self.cluster
         undisturbed = cluster.submit(mining_job("undisturbed", self.model, "large", "undisturbed", relative_margin=0))
-        cluster.wait_for_phase(undisturbed, "JOB_PHASE_SUCCEEDED")
+        cluster.wait_for_phase(undisturbed, "JOB_PHASE_SUCCEEDED", seconds=300)
         job_id = self.mining("killed", "killed")
         worker = cluster.info()["pids"]["worker"]
         os.kill(worker, signal.SIGKILL)
-        job = cluster.wait_for_phase(job_id, "JOB_PHASE_SUCCEEDED", seconds=180)
+        job = cluster.wait_for_phase(job_id, "JOB_PHASE_SUCCEEDED", seconds=300)
         self.assertGreaterEqual(len(job["attempts"]), 2, job["attempts"])
         self.assertEqual(self.digest("killed"), self.digest("undisturbed"))
 
@@ -166,7 +166,7 @@ class MiningThroughFailures(unittest.TestCase):
         cluster = self.cluster
         job_id = self.mining("data-killed", "data-killed")
         os.kill(cluster.info()["pids"]["data"], signal.SIGKILL)
-        cluster.wait_for_phase(job_id, "JOB_PHASE_SUCCEEDED", seconds=180)
+        cluster.wait_for_phase(job_id, "JOB_PHASE_SUCCEEDED", seconds=300)
         self.assertEqual(int(cluster.ok("data", "report", "data-killed", "--output", "json").json()["sources"]["mined"]), 4 * 54)
 
     def test_a_canceled_job_makes_no_dataset(self):
