@@ -33,7 +33,7 @@ std::optional<Version> VersionOfUserAgent(std::string_view user_agent);
 // The protocol version that an agent of this build reports (Hello.protocol). Increase it by one with every addition
 // that the other side has to know about, and with every change of what ranks send to each other: a gang never mixes
 // protocols. Agents below 6 call services that no longer exist, so none of them gets as far as its Hello.
-inline constexpr uint32_t kProtocol = 9;
+inline constexpr uint32_t kProtocol = 10;
 
 // From this version on an agent's ranks make models of other jobs' checkpoints (model.from: job:ID@STEP).
 inline constexpr uint32_t kModelCheckpointProtocol = 7;
@@ -45,5 +45,12 @@ inline constexpr uint32_t kCompactSharesProtocol = 8;
 // From this version on ranks know the settings of training that came with it, and mine hard negatives:
 // common/spec/job_spec.cc says which.
 inline constexpr uint32_t kTrainingAidsProtocol = 9;
+
+// From this version on ranks know data.noise, data.sets, report.metrics and report.run_depth, and report how gradients are
+// distributed over positives.
+inline constexpr uint32_t kLabelNoiseProtocol = 10;
+
+// From this version on ranks know precision@K, and metrics of whole rankings other than mrr.
+inline constexpr uint32_t kMetricsProtocol = 8;
 
 }  // namespace muster

@@ -8,9 +8,6 @@ namespace {
 
 using muster::v1::JobSpec;
 
-// From this Hello.protocol on ranks know precision@K, and metrics of whole rankings other than mrr.
-constexpr uint32_t kMetricsProtocol = 8;
-
 bool IsNewMetric(const std::string& text) {
   const auto metric = ParseMetricName(text);
   if (!metric.ok()) return false;
