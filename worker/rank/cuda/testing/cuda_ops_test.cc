@@ -101,6 +101,23 @@ TEST(CudaTileOps, FalseNegativesAreThoseOfTheCpu) {
   }
 }
 
+TEST(CudaTileOps, ScatteredValuesAreTheCpus) {
+  for (const at::ScalarType type : {at::kFloat, at::kDouble}) {
+    const at::Tensor before = RandomTensor({5, 257}, type, 3, 30), values = RandomTensor({300}, type, 4);
+    std::vector<int64_t> distinct;
+    for (int64_t i = 0; i < 300; ++i) distinct.push_back(i * 4 % 1285);  // 4 and 1285 have no common divisor
+    const at::Tensor positions = IndicesOn(at::kCPU, distinct);
+    at::Tensor own = before.clone(), expected = before.clone();
+    CudaTileOps().Scatter(own, positions, values);
+    CpuTileOps().Scatter(expected, positions, values);
+    EXPECT_TRUE(at::equal(own, expected)) << type;
+    EXPECT_FALSE(at::equal(own, before));
+    EXPECT_THROW(CudaTileOps().Scatter(own, positions, values.narrow(0, 0, 299)), c10::Error);
+    const at::Tensor other_type = values.to(type == at::kFloat ? at::kDouble : at::kFloat);
+    EXPECT_THROW(CudaTileOps().Scatter(own, positions, other_type), c10::Error);
+  }
+}
+
 // Float64 sums of the same products in another order. Rows that are not dense take the form of other devices.
 TEST(CudaTileOps, LengthsAndPairsAreTheCpus) {
   double worst = 0;
