@@ -78,7 +78,7 @@ def calls(name, text):
 
 
 def problems(sources, headers, tests, operations):
-    """All texts by file name. `tests`: of the kernels; `operations`: the files that call them for a rank."""
+    """All texts by file name. `tests` call kernels; `operations` call them for a rank."""
     broken = []
     kernels = Kernels(sources, headers)
     if not kernels.kernels:
