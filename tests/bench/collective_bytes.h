@@ -29,8 +29,8 @@ absl::StatusOr<double> LoopbackBytesOf(Group& group, absl::FunctionRef<absl::Sta
 // The same for each collective of a step alone: "gather", "scatter" and "reduce", in float32.
 absl::StatusOr<std::map<std::string, double>> CollectiveBytesOf(Group& group, const StepSizes& sizes, at::Device device);
 
-// The least that all ranks together must send, by the same names, and of the whole "step". Each rank needs the other ranks' rows,
-// and their gradients of its own rows. A sum of gradients is sent twice: the parts, then the sum.
+// The least that all ranks together must send, by the same names, and of the whole "step". Each rank needs the other ranks'
+// rows, and their gradients of its own rows. A sum of gradients is sent twice: the parts, then the sum.
 std::map<std::string, double> LeastBytesOf(const StepSizes& sizes);
 
 }  // namespace muster
