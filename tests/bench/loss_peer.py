@@ -95,15 +95,15 @@ expected = evaluate(whole)
 disagree = {name: difference(evaluate(form), expected) for name, form in FORMS.items() if form is not whole}
 if any(not value <= 1e-4 for value in disagree.values()):
     raise SystemExit(f"the forms disagree with cross_entropy: {disagree}")
-turns = [{"muster": muster_seconds(), **{name: seconds_of(form) for name, form in FORMS.items()}} for _ in range(options.turns)]
+measured = [{"muster": muster_seconds(), **{name: seconds_of(form) for name, form in FORMS.items()}} for _ in range(options.turns)]
 muster.stdin.close()
 if muster.wait() != 0:
     raise SystemExit(f"{options.bench} ended with {muster.returncode}")
 for name in FORMS:
-    ratio = statistics.median(turn["muster"] / turn[name] for turn in turns)
-    print(f"# muster {statistics.median(turn['muster'] for turn in turns):.2f} s, {name} "
-          f"{statistics.median(turn[name] for turn in turns):.2f} s, ratio {ratio:.2f}")
+    ratio = statistics.median(turn["muster"] / turn[name] for turn in measured)
+    print(f"# muster {statistics.median(turn['muster'] for turn in measured):.2f} s, {name} "
+          f"{statistics.median(turn[name] for turn in measured):.2f} s, ratio {ratio:.2f}")
 print(json.dumps({"rows": options.rows, "columns": options.columns, "dim": options.dim, "threads": options.threads,
-                  "torch": torch.__version__, "largest_difference": disagree, "turns": turns,
-                  "seconds": {name: statistics.median(turn[name] for turn in turns) for name in turns[0]},
-                  "ratios": {name: statistics.median(turn["muster"] / turn[name] for turn in turns) for name in FORMS}}))
+                  "torch": torch.__version__, "largest_difference": disagree, "turns": measured,
+                  "seconds": {name: statistics.median(turn[name] for turn in measured) for name in measured[0]},
+                  "ratios": {name: statistics.median(turn["muster"] / turn[name] for turn in measured) for name in FORMS}}))

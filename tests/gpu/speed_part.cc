@@ -90,7 +90,7 @@ double ProductFlops(const Session& session, bool bfloat16) {
   return 2.0 * size * size * size / seconds;
 }
 
-// `repeats`: the least of so many steps is reported.
+// Reports the fastest of `repeats` steps.
 absl::Status MeasureStep(const Session& session, Encoder& encoder, const Workload& work, const StepKind& kind,
                          double product_flops, int repeats, Figures& figures) {
   const EncoderConfig& config = encoder.config();
