@@ -109,7 +109,7 @@ std::unique_ptr<at::ObserverContext> Observe(const at::RecordFunction& function)
   if (observed == nullptr || observed->known()) return nullptr;
   const std::string name = function.name();
   bool waits = kWaitingOperations.contains(name);
-  if (name == "aten::to" || name == "aten::_to_copy") {
+  if (name == "aten::to") {
     for (const c10::IValue& input : function.inputs()) waits = waits || input.isDevice();
   }
   if (waits) observed->Add(name);
