@@ -22,7 +22,7 @@ std::string TypeOf(CLI::Option& option);  // "RANK", without what its validators
 // The values of a closed choice, in the order of --help; empty where any value may be right.
 std::vector<std::string> ChoicesOf(CLI::Option& option);
 
-// What the validators and the type of `option` say about `value`; "" where no problem is known.
+// What the validators and the type of `option` say about `value`; "" if they find no problem.
 std::string WrongValue(CLI::Option& option, const std::string& value);
 // The values as they were given: CLI11 changes an option's results while it checks them.
 using GivenValues = std::map<const CLI::Option*, std::vector<std::string>>;

@@ -11,7 +11,7 @@ namespace muster::cuda {
 
 constexpr int kTile = 64;         // keys, and queries of a block
 constexpr int kTileThreads = 128;  // four warps, each with 16 rows
-constexpr int kKeepBytes = 16;    // per query of a tile: 64 decisions, and as many as their beginning is off a block
+constexpr int kKeepBytes = 16;    // per query of a tile: 64 decisions, and as many more as precede the first one in its block
 
 using Bfloat = __nv_bfloat16;
 

@@ -26,7 +26,7 @@ class Streams {
  public:
   virtual ~Streams() = default;
 
-  // Returns an event that occurs after all work that the lane holds now.
+  // Returns an event that occurs after all work that is in the lane now.
   virtual std::unique_ptr<StreamEvent> Record(Lane lane) = 0;
   // Work that the lane gets from now on runs after the event. The host does not wait.
   virtual void Wait(Lane lane, const StreamEvent& event) = 0;

@@ -38,7 +38,8 @@ class CheckpointWriter {
   CheckpointWriter(BlobClient& blobs, Options options);
   ~CheckpointWriter();
 
-  // Has the writer's thread prepare the memory of the copies. Without it the first Start takes about five times as long.
+  // Makes the writer's thread prepare the memory of the copies. Without it the first Start takes about five times as
+  // long.
   void Prepare(const Encoder& encoder, const AdamW& optimizer);
   // Whether a checkpoint is still being stored.
   bool Busy() const { return busy_; }

@@ -22,7 +22,7 @@ class ProgressReporter {
 
   // Reports an activity other than training. A new activity is always sent.
   void Activity(const std::string& activity, double done = 0);
-  // `steps_done` steps are done, the last in `seconds`. `always`: send it even if one was sent just now.
+  // `steps_done` steps are done; the last one took `seconds`. `always`: send it even if one was sent just now.
   void Step(const StepReport& report, uint64_t steps_done, double seconds, bool always);
 
  private:
