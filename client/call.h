@@ -30,7 +30,7 @@ std::string NewRequestId();
 // The server's certificate was refused. It would be refused again, and a retry only delays the error.
 bool IsWrongCertificate(const absl::Status& status);
 
-// Explains an UNAVAILABLE to the user; other errors stay as they are.
+// Explains an UNAVAILABLE to the user; other errors are unchanged.
 absl::Status ExplainUnreachable(const absl::Status& status);
 
 template <typename Stub, typename Request, typename Response>

@@ -55,7 +55,7 @@ absl::StatusOr<Job> SubmitEvaluation(JobService::Stub& stub, const EvalFlags& fl
                                    {"report", {{"dataset", what.dataset}, {"split", what.split}}}};
   muster::v1::SubmitJobRequest request;
   ASSIGN_OR_RETURN(*request.mutable_spec(), ParseJobFile("eval", job_file.dump(), flags.overrides));
-  // Each job needs its own request id. A single job uses the given one as it is.
+  // Each job needs its own request id. A single job uses the given one unchanged.
   const bool is_one_of_many = flags.datasets.size() > 1 && !flags.request_id.empty();
   request.set_request_id(RequestIdOr(is_one_of_many ? absl::StrCat(flags.request_id, "-", given) : flags.request_id));
   if (const absl::Status status = CompleteModelJob(stub, *request.mutable_spec()); !status.ok()) {

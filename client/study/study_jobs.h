@@ -13,7 +13,7 @@
 
 namespace muster {
 
-// The jobs of the study as they are now.
+// The current jobs of the study.
 absl::StatusOr<std::vector<CellJob>> FindStudyJobs(muster::v1::JobService::Stub& stub, const StudyFile& study);
 
 // Submits the cell's job, unless an earlier call did: then it is that job. `ended`: jobs of the cell that ended without

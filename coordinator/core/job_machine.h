@@ -96,7 +96,7 @@ struct Transition {
   std::vector<Effect> effects;
   std::vector<std::string> garbage;   // manifests of checkpoints that the job no longer refers to
   std::vector<std::string> restored;  // manifests that the job refers to (again)
-  bool changed = false;               // otherwise the event was known already, and `record` is what it was
+  bool changed = false;               // otherwise the event was known already, and `record` is unchanged
 };
 
 // Applies the event to the job. FAILED_PRECONDITION: the event does not fit the phase ("job a has ended").

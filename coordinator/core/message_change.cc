@@ -101,7 +101,7 @@ bool HasMap(const Descriptor& type) {
   return false;
 }
 
-// Most elements of long lists stay as they are, and generated code finds that several times faster than reflection. Maps may be
+// Most elements of long lists are unchanged, and generated code finds that several times faster than reflection. Maps may be
 // serialized in another order; then equal messages count as different.
 bool HaveSameBytes(const Message& a, const Message& b) { return a.SerializeAsString() == b.SerializeAsString(); }
 

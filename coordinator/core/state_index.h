@@ -18,11 +18,11 @@
 
 namespace muster {
 
-// What decides whether a waiting job fits, apart from what is free.
+// The properties of a waiting job that decide whether it fits on the free slots.
 struct WaitingShape {
   muster::v1::Device device = muster::v1::DEVICE_CPU;
   uint32_t min = 1;       // slots
-  uint32_t protocol = 0;  // the least that its workers must understand
+  uint32_t protocol = 0;  // the lowest protocol that its workers must understand
   auto operator<=>(const WaitingShape&) const = default;
 };
 

@@ -27,7 +27,7 @@ class FileReader {
   using Sink =
       std::function<absl::Status(const Place& place, const absl::Status& status, std::string_view text, InputRecord& record)>;
   struct Options {
-    std::string path;                // as it came, for messages
+    std::string path;                // as received, for messages
     std::string plain_path;          // without .gz and .zst
     bool must_read = false;          // a schema was named: the file is read whatever its name
     std::filesystem::path scratch;   // for formats that need the whole file

@@ -33,7 +33,7 @@ class Products : public testing::Test {
   }
 };
 
-// A matrix that is stored as it is, or as its transpose.
+// A matrix that is stored directly, or as its transpose.
 at::Tensor Random(int64_t rows, int64_t columns, bool transposed) {
   return transposed ? at::randn({columns, rows}).t() : at::randn({rows, columns});
 }
