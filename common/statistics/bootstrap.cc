@@ -10,8 +10,8 @@
 namespace muster {
 namespace {
 
-// The queries that resample number `resample` takes. A word of 32 bits per query: its bias, below count / 2^32, is far below
-// what resampling itself adds.
+// The queries that resample number `resample` takes. A word of 32 bits per query: its bias, below count / 2^32, is far
+// smaller than the error of resampling itself.
 MUSTER_VECTOR_CLONES
 void DrawQueries(uint64_t key, uint64_t resample, uint32_t* queries, size_t count) {
   constexpr size_t kWords = 4 * kLanes;
