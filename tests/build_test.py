@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Quick start and tests share one build tree: what deploy/quickstart compiles, tests/run finds compiled.
+"""Quick start and tests share one build tree: tests/run does not compile again what deploy/quickstart has compiled.
 
 usage: build_test.py BUILD_FOLDER
 """

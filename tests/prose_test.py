@@ -23,7 +23,7 @@ UNIT = (r"(?:once|twice|times?|lines?|files?|bytes?|[KMGT]i?B|tokens?|threads?|s
         r"FLOPs|steps?|passages|series|pages?|objects?|fields?|sessions?|tasks?|blocks?|elements?|[0-9]+(?: ?(?:s|ms|µs|GPUs?))?)")
 THING = (r"(?:second|minute|hour|day|step|epoch|query|rank|host|slot|job|attempt|line|process|parameter|worker|user|GPU|pod|layer|"
          r"token|sequence|micro-batch|split|call|event|program|kind|device|thread|launch|length|file|server|session|stream|RPC|tile|"
-         r"turn|owner|queue|core|folder|blob|idea|topic|update|batch|restart|start|message|page|warp|gang|head)")
+         r"turn|owner|queue|core|folder|blob|idea|topic|update|batch|restart|start|message|page|warp|gang|head|client|input|target)")
 # name → (pattern, what to write instead)
 RULES = {
     "per": (rf"\b{UNIT} an? {THING}\b(?!'s| (?:has|have|brings?|takes?|asks?|asked|took|that|of the|counts|saves|resolves|with)\b)",
@@ -36,7 +36,7 @@ RULES = {
     "stands": (r"\bst(?:ands?|ood|anding) (?:in (?!front)|still\b|beside\b|alone\b)", "is in, is frozen, is beside"),
     "stands before": (r"\b(?:stands?|stood|lies?|lay) (?:before|after|side by side|there|where|in|on|inside|outside|within|at)\b",
                       "comes before, is in"),
-    "stands for": (r"\bstands? for\b", "means"),
+    "stands for": (r"\b[Ss]tands? for\b", "means"),
     "is there": (r"\b(?:that|which|what|it|all|both) (?:is|are) (?:not )?there\b(?! (?:is|are)\b)|\b(?:is|are|was|were) not there\b",
                  "exists, does not exist, is missing"),
     "is to": (r"\b(?:is|are) to (?:be|run|save|stop|wait|end|continue|use|connect|build|know|come)\b", "must, should"),
@@ -48,7 +48,8 @@ RULES = {
     "has to": (r"\b[Ww]hat has to\b", "name the actor"),
     "edge": (r"\b[Ee]ach edge carries\b", "every transition records"),
     "is no": (r"(?<!there )(?<!There )\b(?:is|are) no (?:(?:valid )?(?:name|JSON|YAML|number|string|list|object|failure|error|problem|"
-              r"multiple|folder|file|manifest|token|message|record|tokenizer|terminal|option|command|flag))s?\b", "is not a"),
+              r"multiple|folder|file|manifest|token|message|record|tokenizer|terminal|option|command|flag|arm|key|value|digest|part))s?\b",
+              "is not a"),
     "quantiles": (r"\b(?:9|99) of 10+\b|\bhalf of the jobs\b", "p50, p90, p99"),
     "for real": (r"\b(?:causes?|caused|causing) (?:\w+ ){0,2}for real\b", "injecting the actual fault"),
     "false negative": (r"false negative by position", "treated as a negative"),
@@ -60,9 +61,10 @@ RULES = {
     "own": (r"\b(?:cancels?|stops?|removes?|changes?|replaces?|this to) own [a-z]+s\b|"
             r"(?<!['’]s )(?<!s['’] )(?<!datasets )(?<!\bits\s)(?<!\bits\n// )(?<!\bour )(?<!\byour )(?<!\btheir )(?<!\bhis )(?<!\bher )"
             r"\bown (?:rows|gradients|embeddings|micro-batches|sequences|queries|names)\b", "their own, this rank's"),
-    "of its own": (r"\b(?:thread|process|port|folder|file|layer|tree|volume|stream|connection|program|blob|job)s? of (?:its|their|our) own\b",
+    "of its own": (r"\b(?:thread|process|port|folder|file|layer|tree|volume|stream|connection|program|blob|job|rate|length|code|number|option|"
+                   r"target|gather|label|split|token)s? of (?:its|their|our) own\b(?! release)",
                    "a separate thread"),
-    "beside": (r"(?<![-/\w])beside\b(?!-| = | /)", "next to, with, in addition to, together with"),
+    "beside": (r"(?<![-/\w])(?<!class )[Bb]eside\b(?!-| = | /)", "next to, with, in addition to, together with"),
     "so many": (r"\bso many\b(?! [a-z]+ that\b)", "this many"),
     "broke off": (r"\b(?:broke|breaks?|broken) off\b", "was interrupted"),
     "knows no": (r"\b(?:knows?|knew) no\b", "does not know any, is without"),
@@ -76,6 +78,10 @@ RULES = {
               "has another version, belongs to another job, is on the device"),
     "is its": (r"\b(?:is|are|was|were) (?:its|theirs|ours)[.,;:]", "belongs to it, it made the picture"),
     "as it does": (r"(?:^|// |# )As (?:\w+ ){1,2}(?:does|do|decides|chooses)[.:]", "the same as, as …, it …"),
+    "as it is": (r"\bas (?:it (?:is|was|came)|they (?:are|were|came))(?=[.,;:)|])|"
+                 r"\b(?:stays?|left|leaves?|used|read|sent|kept|stored|trained) (?:\w+ )?as (?:it|they) (?:is|are|was|were)\b", "unchanged"),
+    "inside of": (r"(?<!the )\binside of\b", "inside"),
+    "runs on": (r"\b(?:job|process|server|cluster|training)s? runs? on(?=[.,;:])", "keeps running"),
     "British": (r"(?:normalis|organis|serialis|initialis|recognis|synchronis|utilis|summaris|generalis|materialis|quantis|tokenis|"
                 r"vectoris|parallelis[^m]|finalis|authoris|customis|minimis|maximis|prioritis|optimis(?!e\b|e_seconds|tic|m\b)|colour|"
                 r"behaviour|favour|honour|neighbour|labell|modelling|artefact|judgement|acknowledgement|\bwhilst|\bamongst|\blearnt\b|"
@@ -148,30 +154,33 @@ class Prose(unittest.TestCase):
 
     def test_each_rule_finds_its_kind_and_leaves_plain_sentences_alone(self):
         wrong = {
-            "per": ["plans: one plan a step", "16 bytes a parameter", "read once a second", "one a GPU", "30 s a step"],
+            "per": ["plans: one plan a step", "16 bytes a parameter", "10 s an input", "read once a second", "one a GPU", "30 s a step"],
             "goes on": ["the job goes on from its checkpoint"], "goes over": ["a flag goes over the environment"],
             "told": ["the agent is told then"], "words": ["dropped without a word", "a word from an agent"], "anew": ["import anew"],
-            "stands": ["the key stands in the file", "the timer stands still"], "stands for": ["* stands for all keys"],
+            "stands": ["the key stands in the file", "the timer stands still"], "stands for": ["* stands for all keys", "Stands for kind"],
             "stands before": ["a norm stands before each layer", "what lies where", "content lies in files"],
             "is there": ["the first that is there", "the file is not there"], "is to": ["what it is to run", "ranks are to stop"],
             "is over": ["the job is not over", "when the fault is over"], "goes away": ["its record goes away"],
             "speaks": ["a rank speaks every 2 s", "before anyone hears of it"],
             "now and then": ["scans it now and then", "left out for want of a compiler"],
             "for people": ["a reason for people"], "has to": ["What has to leave is asked to stop"],
-            "edge": ["Each edge carries a reason"], "is no": ["\"a b\" is no name", "a warning is no problem"],
+            "edge": ["Each edge carries a reason"], "is no": ["\"a b\" is no name", "a warning is no problem", "seeds are no arms"],
             "quantiles": ["9 of 10", "99 of 100", "half of the jobs"], "for real": ["caused for real", "causing their faults for real"],
             "false negative": ["never a false negative by position"],
             "normalizer": ["the only normalizer is R"], "share done": ["report their share done"],
             "parameter of": ["// `type`: of the tables."],
             "one before": ["ranks of the version before", "it continues from the one before.", "the model of the stage before"],
-            "own": ["a user who stops own jobs", "[rows, d]: own rows"], "of its own": ["in a thread of its own"],
-            "beside": ["grades beside them"], "so many": ["jobs within so many hours"], "broke off": ["a backup that broke off"],
+            "own": ["a user who stops own jobs", "[rows, d]: own rows"], "of its own": ["in a thread of its own", "rates of their own"],
+            "beside": ["grades beside them", "Beside each objective"], "so many": ["jobs within so many hours"],
+            "broke off": ["a backup that broke off"],
             "knows no": ["the server knows no jobs"], "is none": ["so that a backup without a list is none"],
             "as always": ["it counts as always", "it is named all the same"], "in turns": ["both run in turns"],
             "lets go": ["manifests that the job let go"], "but for": ["all rows, but for the last"],
             "who": ["an operation ends. Who has waited may read it"],
             "is of": ["the server is of an older version", "Pointers are of the device"], "is its": ["the pictures are its."],
             "as it does": ["// As the coordinator decides."],
+            "as it is": ["0 leaves it as it was", "weights stay as they are", "a file as it came, for messages"],
+            "inside of": ["the keys inside of a file"], "runs on": ["the job runs on, new work is refused"],
             "British": ["normalised", "the behaviour", "a colour", "the optimiser", "acknowledgement"],
         }
         self.assertEqual(set(wrong), set(RULES))
@@ -182,7 +191,8 @@ class Prose(unittest.TestCase):
                      "the phase optimise", "Hop on a bus", "more than a second", "the step that a rank takes", "honorLabels",
                      "the job continues", "normalized", "there are no errors", "means are over the queries", "pointers are to row 0",
                      "the state of the version before it", "cancel their own jobs", "the rank's own rows", "a folder next to it",
-                     "besides the tokenizer", "there is none", "Who may call what", "so many steps that it fits", "for m in turns)"):
+                     "besides the tokenizer", "there is none", "your data as is", "the job runs on the host",
+                     "class Beside(", "Who may call what", "so many steps that it fits", "for m in turns)"):
             self.assertEqual([], list(findings(line)), line)
         self.assertEqual([(2, "goes on", "goes on"), (3, "per", "once a step")],
                          list(names("TEST(Law, Holds) {\nTEST_F(Job, GoesOnElsewhere) {\n    def test_runs_once_a_step(self):\n")))

@@ -191,7 +191,7 @@ void AddEvalCommand(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<EvalFlags>();
   CLI::App* command = app.add_subcommand("eval", "Measure a model on datasets")->fallthrough();
   command->add_option("model", flags->model, "A pushed model, job:JOB, or job:JOB@STEP")->required()->type_name("MODEL");
-  command->add_option("datasets", flags->datasets, "Imported datasets: NAME, or NAME/SPLIT for a split of its own")
+  command->add_option("datasets", flags->datasets, "Imported datasets: NAME, or NAME/SPLIT for a separate split")
       ->required()
       ->type_name("DATASET...");
   command->add_option("--split", flags->split, "Split of datasets that are given without one")

@@ -1,5 +1,5 @@
-"""The coordinator's volume fills under a running job: the job runs on, new work is refused with a reason, no acknowledged
-change is lost, and everything continues automatically when there is space again."""
+"""The coordinator's volume fills under a running job: the job keeps running, new work is refused with a reason, no
+acknowledged change is lost, and everything continues automatically when there is space again."""
 import os
 import pathlib
 import sys

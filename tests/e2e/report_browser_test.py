@@ -1,4 +1,4 @@
-"""What a browser makes of reports of real jobs: every figure is drawn, nothing is requested, nothing of a job runs.
+"""How a browser shows reports of real jobs: every figure is drawn, nothing is requested, nothing of a job runs.
 
 Needs Chromium (deploy/bootstrap --tests); elsewhere it says so and is skipped.
 """

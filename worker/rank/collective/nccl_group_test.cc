@@ -176,7 +176,7 @@ TEST(NcclGroup, TensorsOfAFailedOperationLiveUntilTheAbort) {
   EXPECT_TRUE(freed);
 }
 
-// Only events order what the ranks' streams do: the test double enforces nothing else, however the threads happen to run.
+// Only events order the work of the ranks' streams. The test double enforces no other order.
 TEST(NcclGroup, OperationsAreOrderedWithTheWorkOfTheCallersStreamByEvents) {
   const std::vector<int64_t> counts = {2, 0, 3};
   const auto statuses = RunRanks(absl::Minutes(1), [&](Group& group) -> absl::Status {

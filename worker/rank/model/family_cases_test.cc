@@ -110,8 +110,8 @@ TEST_P(FamilyCases, EmbeddingsAndGradientsAreThoseOfTransformers) {
 
 constexpr double kDropout = 0.2;
 
-// What makes an update independent of the number of ranks, for every family: neither a sequence's embedding nor its
-// gradient depends on what it is packed with, dropout included.
+// An update does not depend on the number of ranks because, for every family, neither a sequence's embedding nor its
+// gradient depends on the sequences that it is packed with, dropout included.
 TEST_P(FamilyCases, EmbeddingsAndGradientsDoNotDependOnTheBatch) {
   const std::unique_ptr<Encoder> encoder = MakeEncoder();
   Fill(*encoder);

@@ -38,7 +38,7 @@ at::Tensor Random(int64_t rows, int64_t columns, bool transposed) {
   return transposed ? at::randn({columns, rows}).t() : at::randn({rows, columns});
 }
 
-// The largest error over the sum of the magnitudes of what was added, per element.
+// The largest error of an element, relative to the sum of the magnitudes of its terms.
 double ErrorOf(const at::Tensor& own, const at::Tensor& a, const at::Tensor& b, const at::Tensor& before) {
   const at::Tensor exact = at::mm(a.to(at::kDouble), b.to(at::kDouble)) + before.to(at::kDouble),
                    size = at::mm(a.to(at::kDouble).abs(), b.to(at::kDouble).abs()) + before.to(at::kDouble).abs();
