@@ -110,7 +110,7 @@ TEST(JobFileOf, IsAJobFileAsAPersonWritesIt) {
   EXPECT_THAT(JobFileOf(spec), HasSubstr("query: \"a\\u202Eb\"\n"));
 }
 
-TEST(JobFileOf, OfACompleteJobIsSubmittedAgainAsItIs) {
+TEST(JobFileOf, OfACompleteJobIsSubmittedAgainUnchanged) {
   JobSpec spec = *ParseJobFile("job", "name: x\nmodel: {from: m}\ndata: {train: t}\nduration: {steps: 3}\n");
   FillDefaults(spec);
   auto again = ParseJobFile("report", JobFileOf(spec));
