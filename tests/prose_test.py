@@ -4,6 +4,8 @@ readers stumbled over. Each rule has examples of both kinds below. docs/decision
 
 usage: prose_test.py [ROOT]     prints every finding; as a unit test: no arguments
 """
+import bisect
+import itertools
 import os
 import pathlib
 import re
@@ -109,14 +111,24 @@ def texts(root):
             yield name, path.read_text(encoding="utf-8", errors="ignore")
 
 
+# Where a sentence continues in the next line of a comment or paragraph.
+WRAPPED = re.compile(r"(?<=[a-z,])\n[ \t]*(?://+ |# )?(?=[a-z])")
+
+
 def findings(text):
-    """(line number, rule, the words) of every phrase that breaks a rule. Names in CamelCase are left alone."""
+    """(line number, rule, the words) of every phrase that breaks a rule, also across the lines of a comment or paragraph. Names in
+    CamelCase are left alone."""
+    breaks = [(match.start(), match.end()) for match in WRAPPED.finditer(text)]
+    removed = list(itertools.accumulate((end - begin - 1 for begin, end in breaks), initial=0))
+    starts = [begin - gone for (begin, _), gone in zip(breaks, removed)]  # in the joined text
+    joined = WRAPPED.sub(" ", text)
     for rule, (pattern, _) in RULES.items():
-        for match in re.finditer(pattern, text):
-            before = re.search(r"[A-Za-z_]*$", text[max(0, match.start() - 60):match.start()])[0]
+        for match in re.finditer(pattern, joined):
+            before = re.search(r"[A-Za-z_]*$", joined[max(0, match.start() - 60):match.start()])[0]
             words = before + match[0]
             if words not in ALLOWED and not re.search(r"[a-z][A-Z]", words):
-                yield text.count("\n", 0, match.start()) + 1, rule, words
+                place = match.start() + removed[bisect.bisect_left(starts, match.start())]
+                yield text.count("\n", 0, place) + 1, rule, words
 
 
 TEST_NAME = re.compile(r"^(?:TYPED_TEST|TEST|TEST_F|TEST_P|RC_GTEST_PROP|RC_GTEST_FIXTURE_PROP)\(\s*\w+,\s*(\w+)|^ +def test_(\w+)\(",
@@ -196,6 +208,7 @@ class Prose(unittest.TestCase):
             self.assertEqual([], list(findings(line)), line)
         self.assertEqual([(2, "goes on", "goes on"), (3, "per", "once a step")],
                          list(names("TEST(Law, Holds) {\nTEST_F(Job, GoesOnElsewhere) {\n    def test_runs_once_a_step(self):\n")))
+        self.assertEqual([(2, "as it is", "stays as it is")], list(findings("// One\n// kernel, which stays as\n// it is. A\n")))
         self.assertEqual([2], list(long_lines("short\n" + "word " * 30 + "\n| " + "cell " * 40 + "|\n```\n" + "x" * 200 + "\n```")))
 
 

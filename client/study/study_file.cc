@@ -161,7 +161,7 @@ void NameCell(const StudyFile& study, StudyCell& cell) {
   cell.spec.set_name(cell.job_name);
 }
 
-// The job with its defaults, without its name. Two cells with equal ones are the same.
+// The job with its defaults, without its name. If these are equal for two cells, the cells are the same.
 std::string MeaningOf(const JobSpec& spec) {
   JobSpec filled = spec;
   FillDefaults(filled);

@@ -49,8 +49,8 @@ inline constexpr uint32_t kMaxStartFailures = 300;
 inline constexpr absl::Duration kLongestStartDelay = absl::Minutes(5);
 // How long ranks may take to save and stop. The agent of a worker that drains waits a little longer.
 inline constexpr absl::Duration kStopWithin = absl::Seconds(90);
-inline constexpr int kMaxAttemptInfos = 100;  // older ones leave the record
-inline constexpr int kMaxEvaluations = 1000;  // of one dataset and split; older ones leave the record
+inline constexpr int kMaxAttemptInfos = 100;  // older ones are dropped from the record
+inline constexpr int kMaxEvaluations = 1000;  // of one dataset and split; older ones are dropped from the record
 
 struct Placed {
   std::vector<muster::v1::RankPlacement> ranks;  // by rank

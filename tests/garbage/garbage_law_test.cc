@@ -62,7 +62,7 @@ class World {
     Check();
   }
 
-  // When nothing runs any more, exactly what is needed is stored.
+  // When nothing is running, exactly the needed content is stored.
   void CheckThatNothingElseIsLeft() {
     clock_.Advance(absl::Hours(24 * 8));
     ASSERT_TRUE(SweepStores(*stores_, Request(), /*next=*/{}, clock_.Now()).ok());
