@@ -82,6 +82,7 @@ RULES = {
     "as it does": (r"(?:^|// |# )As (?:\w+ ){1,2}(?:does|do|decides|chooses)[.:]", "the same as, as …, it …"),
     "as it is": (r"\bas (?:it (?:is|was|came)|they (?:are|were|came))(?=[.,;:)|])|"
                  r"\b(?:stays?|left|leaves?|used|read|sent|kept|stored|trained) (?:\w+ )?as (?:it|they) (?:is|are|was|were)\b", "unchanged"),
+    "any more": (r"\bany more\b(?! (?:than|\w+s)\b)", "no longer, anymore"),
     "inside of": (r"(?<!the )\binside of\b", "inside"),
     "runs on": (r"\b(?:job|process|server|cluster|training)s? runs? on(?=[.,;:])", "keeps running"),
     "British": (r"(?:normalis|organis|serialis|initialis|recognis|synchronis|utilis|summaris|generalis|materialis|quantis|tokenis|"
@@ -192,6 +193,7 @@ class Prose(unittest.TestCase):
             "is of": ["the server is of an older version", "Pointers are of the device"], "is its": ["the pictures are its."],
             "as it does": ["// As the coordinator decides."],
             "as it is": ["0 leaves it as it was", "weights stay as they are", "a file as it came, for messages"],
+            "any more": ["content that nothing needs any more."],
             "inside of": ["the keys inside of a file"], "runs on": ["the job runs on, new work is refused"],
             "British": ["normalised", "the behaviour", "a colour", "the optimiser", "acknowledgement"],
         }
@@ -203,7 +205,7 @@ class Prose(unittest.TestCase):
                      "the phase optimise", "Hop on a bus", "more than a second", "the step that a rank takes", "honorLabels",
                      "the job continues", "normalized", "there are no errors", "means are over the queries", "pointers are to row 0",
                      "the state of the version before it", "cancel their own jobs", "the rank's own rows", "a folder next to it",
-                     "besides the tokenizer", "there is none", "your data as is", "the job runs on the host",
+                     "besides the tokenizer", "there is none", "your data as is", "the job runs on the host", "any more than that",
                      "class Beside(", "Who may call what", "so many steps that it fits", "for m in turns)"):
             self.assertEqual([], list(findings(line)), line)
         self.assertEqual([(2, "goes on", "goes on"), (3, "per", "once a step")],

@@ -29,7 +29,7 @@ class SmallCoordinator(Apart):
 
 
 def fill(path):
-    """Writes until nothing fits any more, not even a page."""
+    """Writes until nothing fits, not even a page."""
     with open(path, "wb", buffering=0) as file:
         for size in (MIB // 4, 4096):
             try:

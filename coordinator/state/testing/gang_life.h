@@ -39,7 +39,7 @@ class GangLife {
   }
 
   // The attempt that is placed starts on all ranks and stores a checkpoint; then a rank fails, and the next attempt is
-  // placed once all agents have said that nothing runs any more.
+  // placed once all agents have reported that nothing is running.
   void FailOneAttempt() {
     StartAllRanks();
     StoreCheckpoint();
