@@ -1,5 +1,5 @@
-// One unary call with a deadline, retried for a short while if no answer came. Every mutation carries a request id, so
-// that a retry changes nothing.
+// One unary call with a deadline, retried for a short while if there is no answer. Every mutation carries a request id,
+// so that a retry changes nothing.
 #pragma once
 
 #include <grpcpp/client_context.h>

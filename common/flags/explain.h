@@ -15,7 +15,7 @@ std::vector<CLI::App*> CommandsOf(const CLI::App& app);
 // Options of `command`, of its groups, and of the commands above it whose flags it takes.
 std::vector<CLI::Option*> OptionsOf(CLI::App& command);
 std::vector<std::string> NamesOf(const std::vector<CLI::Option*>& options);  // "--set", "-f", …; help last
-std::string LabelOf(const CLI::Option& option);                              // "--set", or "JOB" of a positional
+std::string LabelOf(const CLI::Option& option);                              // "--set", or "JOB" for a positional
 
 std::string TypeOf(CLI::Option& option);  // "RANK", without what its validators add for --help
 

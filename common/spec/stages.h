@@ -23,7 +23,7 @@ inline constexpr int kMaxStages = 16;
 struct Stage {
   uint64_t begin = 0, end = 0;  // its steps are begin .. end - 1 of the job, which counts from 0
   uint64_t steps_per_epoch = 0;
-  uint64_t epochs_before = 0;  // how many epochs earlier stages began; gives each epoch of a job its own number
+  uint64_t epochs_before = 0;  // number of epochs that earlier stages began; makes the numbers of a job's epochs unique
   bool operator==(const Stage&) const = default;
 };
 // In training order; never empty. The last stage ends with the job.

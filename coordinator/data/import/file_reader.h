@@ -20,7 +20,7 @@
 
 namespace muster {
 
-// Not thread-safe. The file's first line shows the format, and its name where the line is not enough.
+// Not thread-safe. The file's first line shows the format; where that is not enough, the file's name does.
 class FileReader {
  public:
   // `status`: what is wrong with the record, or OK. `text`: the record in the file, empty where it has none.
@@ -39,7 +39,7 @@ class FileReader {
   absl::Status Feed(std::string_view bytes);
   absl::Status Finish();
 
-  // Whether the file's format holds no records; then nothing of it is passed on.
+  // Whether the file's format holds no records; then none of it is passed on.
   bool is_other() const { return format_ == Format::kOther; }
   const std::string& begin() const { return begin_; }  // its first bytes, at most kLookBytes
 

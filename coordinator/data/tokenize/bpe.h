@@ -46,7 +46,7 @@ class Bpe : public TokenModel {
     uint32_t id;
     int32_t previous, next;  // -1: none
     bool merged_away;
-    uint32_t joined = UINT32_MAX;  // id that it makes with the next one, if they merge
+    uint32_t joined = UINT32_MAX;  // id of the token that this symbol and the next one merge into, if they do
   };
   class Symbols;
 

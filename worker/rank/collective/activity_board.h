@@ -41,7 +41,7 @@ class ActivityBoard {
   uint64_t collectives_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-// The group, with each of its operations on the board. The board must outlive it.
+// Wraps the group, so that each of its operations is shown on the board. The board must outlive it.
 std::unique_ptr<Group> MakeObservedGroup(std::unique_ptr<Group> group, ActivityBoard& board);
 
 }  // namespace muster

@@ -27,7 +27,7 @@ __device__ __forceinline__ uint32_t PackPair(float low, float high) {
 }
 __device__ __forceinline__ uint32_t LoadPair(const Bfloat* from) { return *reinterpret_cast<const uint32_t*>(from); }
 
-// One head's numbers of a sequence: `from` points to row 0, and rows are `width` apart.
+// The numbers of one head for a sequence: `from` points to row 0, and rows are `width` apart.
 struct HeadRows {
   const Bfloat* from;
   int64_t width, length;

@@ -33,7 +33,7 @@ class BatchSource {
   ~BatchSource();  // ends the call in progress and the thread
 
   // The next step; nothing if it has not arrived after `patience`. Errors are those of ShareStream::Next and
-  // HostBatchFromShare, and final.
+  // HostBatchFromShare, and are final.
   absl::StatusOr<std::optional<Step>> Next(absl::Duration patience);
 
  private:

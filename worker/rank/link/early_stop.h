@@ -12,7 +12,7 @@
 
 namespace muster {
 
-// How many evaluations a job has done after those of `step`.
+// How many evaluations a job has done once those of `step` are done.
 uint64_t EvaluationsDue(const muster::v1::JobSpec& spec, uint64_t step, uint64_t total_steps);
 
 // True once `patience` evaluations in a row, of the last stage, were not better than the best one before them. Earlier
