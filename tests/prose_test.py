@@ -22,7 +22,7 @@ WIDTH = 120  # of Markdown, except for tables, code and links
 
 UNIT = (r"(?:once|twice|times?|lines?|files?|bytes?|[KMGT]i?B|tokens?|threads?|slots?|records?|rows?|numbers?|process(?:es)?|calls?|"
         r"quer(?:y|ies)|ranks?|values?|cop(?:y|ies)|entr(?:y|ies)|certificates?|one|two|three|four|launch(?:es)?|readers?|plans?|"
-        r"FLOPs|steps?|passages|series|pages?|objects?|fields?|sessions?|tasks?|blocks?|elements?|[0-9]+(?: ?(?:s|ms|µs|GPUs?))?)")
+        r"FLOPs|steps?|views?|passages|series|pages?|objects?|fields?|sessions?|tasks?|blocks?|elements?|[0-9]+(?: ?(?:s|ms|µs|GPUs?))?)")
 THING = (r"(?:second|minute|hour|day|step|epoch|query|rank|host|slot|job|attempt|line|process|parameter|worker|user|GPU|pod|layer|"
          r"token|sequence|micro-batch|split|call|event|program|kind|device|thread|launch|length|file|server|session|stream|RPC|tile|"
          r"turn|owner|queue|core|folder|blob|idea|topic|update|batch|restart|start|message|page|warp|gang|head|client|input|target)")

@@ -29,7 +29,7 @@ using testing::StartsWith;
 
 constexpr int64_t kWorld = 3;
 
-// Runs ranks as threads, all but the rank `absent`.
+// Runs ranks as threads, except the rank `absent`.
 std::vector<absl::Status> RunRanks(absl::Duration timeout, const std::function<absl::Status(Group&)>& body,
                                    int64_t absent = -1, bool fixed_order = true) {
   fake_nccl::World& world = fake_nccl::TheWorld();

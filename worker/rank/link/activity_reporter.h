@@ -19,7 +19,7 @@ class ActivityReporter {
   struct Options {
     uint32_t rank = 0;
     std::function<std::string()> unreachable;  // the server that the rank waits for; empty: none
-    absl::Duration check_every = absl::Milliseconds(250);  // how often the board is read; a change is sent
+    absl::Duration check_every = absl::Milliseconds(250);  // how often the board is checked for a change to send
     absl::Duration report_every = absl::Seconds(2);        // sent without a change, too: shows that this process is not frozen
   };
   // Pipe and board must outlive it.

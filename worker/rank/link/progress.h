@@ -1,4 +1,4 @@
-// Rank 0's progress reports to its agent and its log, not more often than users and metrics can use.
+// Rank 0's progress reports to its agent and its log, no more often than users and metrics need.
 #pragma once
 
 #include <string>

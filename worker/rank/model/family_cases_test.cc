@@ -104,7 +104,7 @@ TEST_P(FamilyCases, EmbeddingsAndGradientsAreThoseOfTransformers) {
     largest = std::max(largest, off / std::max(norm, 1e-2));
     EXPECT_LE(off, tolerance * std::max(norm, 1e-2)) << name;
   }
-  EXPECT_GE(expected.size(), encoder->parameters().size() - 3);  // one case leaves the tables of embeddings out
+  EXPECT_GE(expected.size(), encoder->parameters().size() - 3);  // one case leaves out the tables of embeddings
   std::cout << "embeddings differ by " << difference << ", gradients by " << largest << "\n";
 }
 
