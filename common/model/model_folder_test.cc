@@ -215,7 +215,7 @@ TEST_F(ModelFolderTest, SettingsThatChangeTokensAreRefusedByName) {
   EXPECT_THAT(error(prompts, {{"similarity_fn_name", "manhattan"}}), HasSubstr("Supported: cosine, dot, euclidean"));
 }
 
-// Lower-casing twice or not at all; lower-casing before a cased tokenizer makes it another tokenizer.
+// Lower-casing twice or not at all; lower-casing before a cased tokenizer turns it into a different tokenizer.
 TEST_F(ModelFolderTest, LoweringLettersTwiceIsHarmless) {
   WriteMeanFolder();
   WriteJson("sentence_bert_config.json", {{"do_lower_case", true}});

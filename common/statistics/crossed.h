@@ -30,7 +30,7 @@ struct CrossedTest {
   double mean = 0;
   CrossedComponents components;
   double error = 0;    // standard error of the mean, over seeds and queries
-  double degrees = 0;  // of freedom, of `error`; not a whole number
+  double degrees = 0;  // degrees of freedom of `error`; not a whole number
   double p_seeds = 1;  // of the t test over seeds, two-sided
   double p = 1;        // two-sided; at least p_seeds. 0 if all differences are equal and not 0
   Interval interval;   // the wider of the two tests' intervals: it excludes 0 exactly if p is below 1 - level

@@ -77,7 +77,7 @@ class AgentCore {
   absl::Duration next_tick() const;
 
   struct Counters {
-    uint64_t sessions = 0;                       // welcomed ones
+    uint64_t sessions = 0;                       // sessions that were welcomed
     std::map<muster::internal::v1::ExitCause, uint64_t> exits;
   };
   const Counters& counters() const { return counters_; }

@@ -76,7 +76,7 @@ class AdamW {
   std::vector<at::Tensor> averages_, squares_;  // in the parameters' order
   std::vector<Group> groups_;
   std::vector<Stretch> stretches_;
-  at::Tensor steps_;  // step_ as float32, where the parameters are
+  at::Tensor steps_;  // step_ as float32, on the parameters' device
   uint64_t step_ = 0;
 };
 
