@@ -53,8 +53,8 @@ bool HasPositive(const Dataset& dataset, uint32_t split) {
   return false;
 }
 
-// The name mine.out must be free, or be that of the searched dataset, and then its owner must ask. This is checked again
-// when the dataset is published.
+// The name mine.out must be free, or be the searched dataset's own name, which only its owner may use. This is checked
+// again when the dataset is published.
 absl::Status CheckMinedName(DataStores& stores, const muster::v1::MineSpec& mine, const std::string& owner) {
   const auto existing = stores.catalogue->GetDataset(mine.out());
   if (absl::IsNotFound(existing.status())) return absl::OkStatus();

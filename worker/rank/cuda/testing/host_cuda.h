@@ -39,7 +39,7 @@ struct dim3 {
 #define blockDim (::muster::host_cuda::Grid::Instance().block_extent())
 #define gridDim (::muster::host_cuda::Grid::Instance().grid_extent())
 
-// Rounds to nearest, ties to even, as cuda_bf16.h's.
+// Rounds to nearest, ties to even, like the function of cuda_bf16.h.
 struct __nv_bfloat16 {
   __nv_bfloat16() = default;
   __nv_bfloat16(float value) {
