@@ -29,7 +29,7 @@ struct SoftWorker {
   muster::internal::v1::Hello hello;  // its `attempts` are in `observed`
   uint64_t session = 0;       // its current stream; 0: none
   absl::Time last_heard;
-  absl::Time pushed = absl::InfinitePast();  // when this session was last sent what the worker should run
+  absl::Time pushed = absl::InfinitePast();  // when the desired state was last sent on this session
   bool silent = false;        // found silent, and not heard since
   bool draining = false;      // its agent is about to end
   uint64_t last_report = 0;   // highest sequence of this instance that took effect
