@@ -70,7 +70,7 @@ struct StateIndex {
   std::map<std::string, RunningAttempt> running;           // by job
   std::set<std::string> cause_pending;                     // active jobs with JobRecord.cause_pending
   WaitingJobs waiting;                                     // jobs that must be placed
-  uint64_t waiting_slots = 0;                              // minimum slots of active, not paused jobs without an attempt
+  uint64_t waiting_slots = 0;                              // minimum slots of active, unpaused jobs without an attempt
   std::map<std::string, uint64_t> active_of_owner;
   std::map<std::string, QueueTotals> queues;               // of active jobs
   JobsInOrder by_submission, active_by_submission;

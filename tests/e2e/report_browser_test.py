@@ -26,7 +26,7 @@ FIGURES = """[...document.querySelectorAll('figure.plot')].map(figure => ({
     const box = path.getBBox();
     return box.x >= 59 && box.y >= 9 && box.x + box.width <= 629 && box.y + box.height <= 217;
   })}))"""
-# Everything that could make a browser ask for something.
+# Everything that could make a browser request something.
 ADDRESSES = """[...document.querySelectorAll('*')].flatMap(element => [...element.attributes].filter(attribute =>
   /^(src|href|srcset|data|action|poster|xlink:href)$/.test(attribute.name)).map(attribute => attribute.value))"""
 

@@ -1,4 +1,4 @@
-"""Errors of the servers become exceptions by what a caller can do."""
+"""Errors of the servers become exceptions, one class for each thing that a caller can do."""
 import unittest
 
 import grpc

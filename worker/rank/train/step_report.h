@@ -22,7 +22,7 @@ struct StepReport {
   double product_share = 0;                     // share reached of the device's product rate; set by the caller; 0: unknown
   uint64_t peak_memory_bytes = 0;               // 0: not measured
   StopRequest stop = StopRequest::kNone;        // a rank was asked to stop: all ranks stop after this step
-  // Without kData, which the caller adds. On a GPU these are those of the previous step: its events are read after they have
+  // Without kData, which the caller adds. On a GPU these belong to the previous step: its events are read after they have
   // passed, so that no phase waits for the device.
   PhaseSeconds seconds;
 };
