@@ -1,4 +1,4 @@
-// Numbers, choices and strings out of a fuzzer's bytes, taken from the front; zeros once they are used up.
+// Numbers, choices and strings made from a fuzzer's bytes, taken from the front; zeros once they are used up.
 #pragma once
 
 #include <cstddef>

@@ -63,7 +63,7 @@ struct World {
   std::atomic<int> aborted{0}, destroyed{0};
   std::atomic<bool> notice_aborts{false};  // peers see an abort as a remote error, as if their sockets had closed
   std::atomic<bool> broken_gpu{false};     // events end with an error
-  std::function<void()> before_abort;      // called first by every abort; set only while none can come
+  std::function<void()> before_abort;      // called first by every abort; set only while no abort can come
 };
 World& TheWorld();
 int CallsOfThisThread();  // of collectives
