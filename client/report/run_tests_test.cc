@@ -14,7 +14,7 @@ using ::testing::Not;
 
 constexpr uint64_t kSeed = 20261101;
 
-// Two metrics for 200 queries. Values are higher by `better` than those that all runs have in common.
+// Two metrics for 200 queries. All runs share random values; each run adds `better` and a little noise.
 JudgedRun RunWith(double better, uint64_t stream) {
   CounterRandom common(kSeed), own(MixKey(kSeed, stream));
   JudgedRun run;

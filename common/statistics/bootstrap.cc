@@ -80,7 +80,7 @@ Interval BcaInterval(const std::vector<double>& values, double mean, std::vector
   const MidQuantiles quantiles(std::move(offsets), rounding);
   const auto end = [&](double z) {
     const double shifted = bias + z, rest = 1 - acceleration * shifted;
-    // Beyond the pole of the correction lies the sample's end.
+    // Beyond the pole of the correction the quantile is the sample's smallest or largest value.
     const double probability = rest <= 0 ? (shifted > 0 ? 1 : 0) : NormalDistribution(bias + shifted / rest);
     return mean + quantiles.At(probability);
   };

@@ -30,7 +30,7 @@ using muster::internal::v1::AgentMessage;
 using muster::internal::v1::CoordinatorMessage;
 
 constexpr uint32_t kSlots = 8;
-constexpr int kRounds = 125;                             // of kSlots cancels each: 1,000 tries
+constexpr int kRounds = 125;                             // kSlots cancels in each: 1,000 tries
 constexpr absl::Duration kStopWithin = absl::Seconds(10);
 constexpr absl::Duration kPatience = absl::Seconds(60);  // together with fields that the law does not cover
 

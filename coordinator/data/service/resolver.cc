@@ -113,8 +113,8 @@ absl::StatusOr<std::string> StoreManifest(DataStores& stores, const FileManifest
   return manifest.digest;
 }
 
-// A model that is measured at other lengths than it is normally used at gives different figures. A tool that takes the
-// lengths from the folder would have trained at those.
+// A model measured at unusual lengths gives different figures. A tool that takes the lengths from the folder would have
+// trained at those.
 void NoteOtherLength(const JobSpec& spec, const JobSpec& given, const EncoderConfig& config,
                      std::vector<std::string>& notes) {
   const auto& lengths = spec.model().max_length();
