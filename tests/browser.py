@@ -53,7 +53,7 @@ class Browser:
         self.close()
 
     def close(self):
-        os.close(self.commands)  # its end: the browser ends as well
+        os.close(self.commands)  # when the pipe closes, the browser ends as well
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:

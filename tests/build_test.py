@@ -57,7 +57,7 @@ class Build(unittest.TestCase):
             fresh, deps = pathlib.Path(name) / "build", pathlib.Path(name) / "deps"
             deps.mkdir()
             for path in pathlib.Path(values["MUSTER_DEPS"]).iterdir():
-                if path.name in ("libtorch", "pyarrow"):  # what deploy/bootstrap brings without --tests
+                if path.name in ("libtorch", "pyarrow"):  # what deploy/bootstrap installs without --tests
                     (deps / path.name).symlink_to(path)
             options = [f"-D{key}={values[key]}" for key in KEPT if key in values]
             done = subprocess.run(["cmake", "-G", "Ninja", "-S", ROOT, "-B", fresh, "-DMUSTER_TESTS=OFF",

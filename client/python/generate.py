@@ -50,8 +50,8 @@ def write_messages(proto, out):
             text = path.read_text(encoding="utf-8")
             name = path.relative_to(proto)
             if name.parts[0] == "google":
-                # googleapis-common-protos, which many packages bring, registers google/rpc/status.proto too, and protobuf
-                # refuses a second file or message with the same name. The bytes do not depend on the name.
+                # googleapis-common-protos, which many packages need, registers google/rpc/status.proto too, and
+                # protobuf refuses a second file or message with the same name. The bytes do not depend on the name.
                 text, name = text.replace("package google.rpc;", "package muster.wire;"), pathlib.Path("muster/wire/status.proto")
             copies.append(name.as_posix())
             copy = pathlib.Path(scratch) / name

@@ -37,8 +37,8 @@ class Streams {
 
   // Starts to copy a tensor of the host to the device, in kUpload. Memory that is not pinned is copied while the host waits.
   virtual at::Tensor Upload(const at::Tensor& host) = 0;
-  // Declares that the lane reads a tensor that another lane made, so that its memory is not reused before. Wait for the other
-  // lane's event first.
+  // Declares that the lane reads a tensor that another lane made, so that its memory is not reused too early. Wait for the
+  // other lane's event first.
   virtual void WillRead(Lane lane, const at::Tensor& tensor) = 0;
 };
 
