@@ -82,7 +82,7 @@ struct QueueView {
 
 struct Soft {
   absl::Time started;  // of this coordinator: no silence is longer than the time since then
-  AwakeTime awake;     // without the times in which it could hear nobody
+  AwakeTime awake;     // without the times in which it could not receive anything
   std::map<std::string, SoftWorker> workers;
   std::map<std::string, SoftJob> jobs;  // of active jobs
   absl::Time accounted = absl::InfinitePast();  // goodput is counted up to here
