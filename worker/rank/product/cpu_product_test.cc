@@ -110,6 +110,15 @@ TEST_F(Products, AreTheSameBitsWithAPackedRightFactor) {
   }
 }
 
+// MKL would read `b` and ignore the copy.
+TEST_F(Products, WithAPackedRightFactorAreOursOnEveryProcessorThatCanRunThem) {
+  const at::Tensor a = at::randn({37, 40}), b = at::randn({40, 70}), bias = at::randn({70});
+  at::Tensor ours = at::empty({37, 70}), out = at::empty({37, 70});
+  RunOwnProduct(a, b, bias, /*add=*/false, ours);
+  MultiplyInto(a, at::zeros_like(b), bias, out, PackRightFactor(b));
+  EXPECT_TRUE(at::equal(ours, out));
+}
+
 TEST_F(Products, KeepNotANumberAndInfinity) {
   at::Tensor a = at::ones({13, 20}), b = at::ones({20, 40}), out = at::empty({13, 40});
   a[3][7] = std::numeric_limits<float>::quiet_NaN();
