@@ -98,7 +98,7 @@ ReportedJob JobWith(const std::string& text, int steps = 40) {
   return one;
 }
 
-// No request, and no script but the page's own: what the browser test sees as well.
+// No request, and no script except the page's own. The browser test checks the same.
 void ExpectClosed(const std::string& html) {
   EXPECT_THAT(html, AllOf(StartsWith("<!DOCTYPE html>"), EndsWith("</html>\n")));
   EXPECT_EQ(Count(html, "<script"), 1u);
@@ -186,7 +186,7 @@ TEST(ComparisonReportHtml, NamesTheSettingsThatDifferAndTheFinalMetrics) {
   EXPECT_THAT(html, HasSubstr("<tr><td>loss.temperature</td><td>not set</td><td>0.02</td></tr>"));
   EXPECT_THAT(html, HasSubstr("<tr><td>scifact/test</td><td>ndcg@10</td><td>0.7000 (trained)</td><td>0.7500 (trained)</td>"));
   EXPECT_THAT(html, HasSubstr("<li><i class=\"c1\"></i>second</li>"));
-  // The same name for other data: not the same set.
+  // The same name for different data is not the same set.
   jobs[1].job.mutable_resolved()->set_report_dataset(std::string(64, 'd'));
   jobs[1].job.mutable_resolved()->set_evaluate_dataset(std::string(64, 'd'));
   const std::string other = ComparisonReportHtml(jobs, {}, kStamp);

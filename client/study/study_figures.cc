@@ -51,8 +51,8 @@ std::optional<ArmFigure> ArmFigureOf(const StudyFile& study, Results results, si
 struct PairValues {
   std::vector<double> by_seed;                // differences
   std::vector<std::vector<double>> by_query;  // [seed][query], differences; empty: not known for all
-  bool has_two_sets = false;                  // the arms measure datasets or splits of other names
-  bool has_two_contents = false;              // of one name
+  bool has_two_sets = false;                  // the arms measure datasets or splits with different names
+  bool has_two_contents = false;              // the arms measure different content under one name
 };
 
 bool AddQueries(const CellResult& a, const CellResult& b, const std::string& metric, PairValues& values) {

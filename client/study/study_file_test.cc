@@ -186,9 +186,9 @@ TEST(StudyFile, ErrorsNameThePlaceAndTheRemedy) {
   EXPECT_THAT(ErrorOf("seeds: 2\ngrid: {model: [{from: a}], model.from: [b]}\n"),
               HasSubstr("grid.model.from: sets model.from, and grid.model sets model. Join them"));
   EXPECT_THAT(ErrorOf(absl::StrCat(kTwoByTwo, "exclude: [{loss.objektive: lsepair}]\n")),
-              HasSubstr("exclude.loss.objektive: is no key of the grid. Allowed: loss.objective"));
+              HasSubstr("exclude.loss.objektive: is not a key of the grid. Allowed: loss.objective"));
   EXPECT_THAT(ErrorOf(absl::StrCat(kTwoByTwo, "exclude: [{loss.objective: rand1lh}]\n")),
-              HasSubstr("is no value of the grid."));
+              HasSubstr("is not a value of the grid."));
   EXPECT_THAT(ErrorOf(absl::StrCat(kTwoByTwo, "exclude: [{loss.objective: [jointlh, lsepair]}]\n")),
               HasSubstr("excludes all arms."));
   EXPECT_THAT(ErrorOf(absl::StrCat(kTwoByTwo, "report: {metrics: p@5}\n")),

@@ -24,7 +24,7 @@ muster::v1::ListJobsRequest RequestFor(const StudyFile& study) {
   return request;
 }
 
-// Adds the values by query that the job has stored, if it has.
+// Adds the values by query if the job has stored them.
 absl::Status AddQueryValues(BlobClient& blobs, const std::string& manifest, CellResult& result) {
   ASSIGN_OR_RETURN(const auto files, blobs.GetManifest(manifest));
   for (const muster::v1::FileEntry& file : files.files()) {
@@ -66,7 +66,7 @@ absl::StatusOr<std::vector<CellResult>> FetchResults(const Connection& connectio
   const auto stub = JobService::NewStub(connection.coordinator());
   std::vector<JobSummary> summaries;
   std::map<std::string, CellResult> results;     // by job
-  std::map<std::string, std::string> manifests;  // job → what stands next to its step log
+  std::map<std::string, std::string> manifests;  // job → folder with its step log
   const auto listed = VisitJobPages(*stub, RequestFor(study), 0, [&](muster::v1::ListJobsResponse& page) {
     for (const Job& job : page.jobs()) {
       summaries.push_back(SummaryOf(job));

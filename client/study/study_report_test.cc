@@ -106,7 +106,7 @@ TEST(StudyReport, ResultsOnOtherContentAreNotCompared) {
   EXPECT_EQ(replaced.tests, 1u);
   EXPECT_THAT(replaced.pairs[0].verdict, HasSubstr("was imported again between the jobs"));
   for (size_t c = 5; c < 10; ++c) results[c].dataset = "another";
-  EXPECT_EQ(FiguresOf(study, results).pairs.size(), 1u) << "sets of other names are no comparison at all";
+  EXPECT_EQ(FiguresOf(study, results).pairs.size(), 1u) << "sets with different names are not compared";
 }
 
 TEST(StudyReport, TextsAreNotMarkup) {

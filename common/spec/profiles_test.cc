@@ -56,7 +56,7 @@ TEST(Profiles, EachIsAValidJobAndIdempotent) {
   }
 }
 
-// Fields that a job sets stay as they are, even at the first value of an enumeration; filling in twice changes nothing.
+// Fields that a job sets do not change, even at the first value of an enumeration; filling in twice changes nothing.
 TEST(Profiles, GiveWayToEveryFieldThatIsSet) {
   for (const Profile& profile : Profiles()) {
     JobSpec spec = WithProfile(profile.name);

@@ -24,7 +24,7 @@ using muster::v1::GarbageCategory;
 
 constexpr absl::Duration kFirstAfter = absl::Minutes(5);  // soon enough for a coordinator that restarts often
 constexpr absl::Duration kSweepWithin = absl::Minutes(10);
-constexpr size_t kRootsPerLook = 1000;  // manifests that one look at the state reads
+constexpr size_t kRootsPerLook = 1000;  // manifests read in one query of the state
 constexpr int kMostRoots = 10000;  // digests in one message, about 660 KB
 
 void Count(GarbageCategory category, uint64_t count, uint64_t bytes, CollectGarbageResponse& response) {

@@ -62,7 +62,7 @@ class World {
     Check();
   }
 
-  // When nothing runs any more, exactly what is needed is stored.
+  // When nothing is running, exactly the needed content is stored.
   void CheckThatNothingElseIsLeft() {
     clock_.Advance(absl::Hours(24 * 8));
     ASSERT_TRUE(SweepStores(*stores_, Request(), /*next=*/{}, clock_.Now()).ok());
@@ -402,7 +402,7 @@ class World {
       for (const auto& checkpoint : record.job().checkpoints()) manifests.insert(checkpoint.manifest());
       const bool final = IsFinal(record.job().phase());
       if (final && record.job().checkpoints().empty()) continue;
-      // Another job may be made of a checkpoint, and needs what the checkpoint's job was made of.
+      // Another job may start from a checkpoint, and then needs the sources of the checkpoint's job.
       manifests.insert(record.job().resolved().model_manifest());
       manifests.insert(record.job().resolved().tokenizer_manifest());
       if (final) continue;

@@ -74,7 +74,7 @@ absl::Status CheckFiles(const FileManifest& files) {
   return CheckModelPaths(paths);
 }
 
-// Ranks copy it into the export after training, which would be late to find an error.
+// Ranks copy it into the export only after training, which is too late to find an error.
 absl::Status CheckTokenizerJson(const BlobStore& blobs, const FileManifest& files) {
   const FileEntry* entry = Find(files, "tokenizer.json");
   if (entry == nullptr) return absl::OkStatus();

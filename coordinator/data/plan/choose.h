@@ -19,7 +19,7 @@ struct ChoiceRules {
   uint32_t positives_per_query = 0;  // 0: all
   muster::v1::Choose choose_positives = muster::v1::CHOOSE_RANDOM;
   std::vector<bool> sources;  // by index of the dataset's sources; empty: all
-  float min_grade = 0;        // and above 0
+  float min_grade = 0;        // grades of 0 are never selected
   bool draw_one = false;      // rand1lh: one positive, uniformly, whatever the two fields above say
   uint32_t negatives_per_query = 0;
   muster::v1::Choose choose_negatives = muster::v1::CHOOSE_RANDOM;
@@ -38,8 +38,8 @@ struct PassagesOfQuery {
   };
   std::vector<Positive> selectable;
   std::vector<uint32_t> relevant;   // judged relevant by any source, whatever the grade above 0: never a negative
-  // Hard negatives that are not relevant. With rules.distill also ignored passages that a teacher scored: brought, they are
-  // ignored by the objective, since they are in `relevant`, too.
+  // Hard negatives that are not relevant. With rules.distill also ignored passages that a teacher scored: if a query brings
+  // them, the objective ignores them, because they are also in `relevant`.
   std::vector<uint32_t> negatives;
   struct Scored {
     uint32_t passage;

@@ -53,8 +53,8 @@ bool HasPositive(const Dataset& dataset, uint32_t split) {
   return false;
 }
 
-// The name of what mining makes is free, or it is that of the mined dataset and its owner asks. It is checked again when
-// the dataset is published.
+// The name mine.out must be free, or be the searched dataset's own name, which only its owner may use. This is checked
+// again when the dataset is published.
 absl::Status CheckMinedName(DataStores& stores, const muster::v1::MineSpec& mine, const std::string& owner) {
   const auto existing = stores.catalogue->GetDataset(mine.out());
   if (absl::IsNotFound(existing.status())) return absl::OkStatus();
@@ -98,7 +98,7 @@ absl::Status CheckNegatives(const Dataset& dataset, uint32_t split, const JobSpe
   return WrongField("data.train", absl::StrCat(fact, ", so the loss would be 0 at every step. ", remedy));
 }
 
-// Without a list that says something, loss.distill would have no effect.
+// If no list has anything to compare, loss.distill would have no effect.
 absl::Status CheckTeacher(const Dataset& dataset, uint32_t split, const JobSpec& spec, std::vector<std::string>& notes) {
   if (!spec.loss().has_distill()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const ChoiceRules rules, MakeChoiceRules(dataset, spec));

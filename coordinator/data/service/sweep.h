@@ -92,7 +92,7 @@ absl::StatusOr<muster::internal::v1::SweepResponse> SweepStores(DataStores& stor
                                                                 const NextSweepRequest& next, absl::Time now,
                                                                 const SweepStep& before_each = {});
 
-// Digests of all blobs that models with a name are made of.
+// Digests of all blobs of named models.
 absl::StatusOr<std::set<std::string>> BlobsOfModels(const DataStores& stores);
 
 }  // namespace muster

@@ -39,7 +39,7 @@ class GangLife {
   }
 
   // The attempt that is placed starts on all ranks and stores a checkpoint; then a rank fails, and the next attempt is
-  // placed once all agents have said that nothing runs any more.
+  // placed once all agents have reported that nothing is running.
   void FailOneAttempt() {
     StartAllRanks();
     StoreCheckpoint();
@@ -76,7 +76,7 @@ class GangLife {
     if (!decision.records.empty()) store_.Commit(std::move(decision.records));
     if (decision.replan) Give(Plan{});
   }
-  // Sends it from the worker that has the rank.
+  // Sends a report from the worker that has the rank.
   template <typename Fill>
   void Report(uint32_t rank, Fill fill) {
     const std::string worker = job().job().attempts().rbegin()->ranks(static_cast<int>(rank)).worker();

@@ -87,7 +87,7 @@ void ProgressReporter::Send(bool always) {
   last_sent_ = now;
   muster::rank::v1::RankMessage message;
   *message.mutable_progress() = progress_;
-  agent_.Send(message).IgnoreError();  // other code ends this process if the agent is gone
+  agent_.Send(message).IgnoreError();  // other code ends this process if the agent has exited
 }
 
 }  // namespace muster

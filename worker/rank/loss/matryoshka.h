@@ -1,4 +1,5 @@
-// Matryoshka Representation Learning (arXiv 2205.13147): besides whole embeddings, their first numbers are trained.
+// Matryoshka Representation Learning (arXiv 2205.13147): trains the first numbers of embeddings in addition to whole
+// embeddings.
 #pragma once
 
 #include <cstdint>

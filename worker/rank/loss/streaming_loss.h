@@ -39,7 +39,7 @@ struct LossInput {
   muster::v1::Objective objective = muster::v1::OBJECTIVE_JOINTLH;
   double temperature = 0.05;
   // A negative whose similarity exceeds that of the row's lowest positive by more than this is ignored; absent: none is.
-  // Similarities are those of `queries` and `passages` as they are here, in the precision of the tiles.
+  // Similarities are computed from these `queries` and `passages`, in the precision of the tiles.
   std::optional<double> false_negative_margin;
   std::optional<TeacherLists> teacher;  // adds the distillation loss
   bool without_objective = false;       // only the distillation loss; counts and similarities do not change

@@ -91,7 +91,7 @@ TEST_F(StepLogTest, ContinuesFromACheckpointWithoutTheDeadAttemptsLaterSteps) {
   ASSERT_TRUE(first.Clear().ok());
   for (uint64_t step = 0; step < 2; ++step) ASSERT_TRUE(first.Append(ReportOf(step), 1, 1, absl::UnixEpoch()).ok());
   const uint64_t size = first.Size();
-  ASSERT_TRUE(first.Append(ReportOf(2), 1, 1, absl::UnixEpoch()).ok());  // during the write, so lost
+  ASSERT_TRUE(first.Append(ReportOf(2), 1, 1, absl::UnixEpoch()).ok());  // appended during the write, so not written
   ASSERT_TRUE(first.WriteTo(folder_ / "checkpoint", size).ok());
 
   StepLog second(folder_ / "second.csv");

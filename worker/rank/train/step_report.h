@@ -21,8 +21,8 @@ struct StepReport {
   double rank_skew_seconds = 0;                 // slowest minus fastest rank's own work, in the previous step
   double product_share = 0;                     // share reached of the device's product rate; set by the caller; 0: unknown
   uint64_t peak_memory_bytes = 0;               // 0: not measured
-  StopRequest stop = StopRequest::kNone;        // a rank was asked to stop: all do, after this step
-  // Without kData, which the caller adds. On a GPU these are those of the previous step: its events are read after they have
+  StopRequest stop = StopRequest::kNone;        // a rank was asked to stop: all ranks stop after this step
+  // Without kData, which the caller adds. On a GPU these belong to the previous step: its events are read after they have
   // passed, so that no phase waits for the device.
   PhaseSeconds seconds;
 };

@@ -36,7 +36,7 @@ namespace muster {
 // A stage of the job (common/spec/stages.h).
 struct TrainingStage {
   uint64_t begin = 0, steps = 1;        // of the job's steps
-  muster::v1::OptimizerSpec optimizer;  // its rate and schedule count
+  muster::v1::OptimizerSpec optimizer;  // its learning rate and schedule apply
 };
 
 struct TrainerOptions {

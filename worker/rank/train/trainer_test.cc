@@ -159,7 +159,8 @@ std::vector<Parameter> WeightsAfterSteps(const EncoderConfig& config, const Trai
   return weights;
 }
 
-// A frozen part neither moves nor changes what the others learn. It has no gradient, and so no share of the reduction.
+// A frozen part does not change, and does not affect the training of the other parts. It has no gradient, and so no
+// share of the reduction.
 TEST(Trainer, AFrozenPartIsOneWhoseRateIsZeroToTheBitAndHasNoGradients) {
   EncoderConfig frozen = ProblemConfig();
   frozen.frozen = {"embeddings", "layers.0"};
@@ -177,7 +178,7 @@ TEST(Trainer, AFrozenPartIsOneWhoseRateIsZeroToTheBitAndHasNoGradients) {
     ASSERT_EQ(of_frozen[i].name, first.name) << "in the order of the whole model";
     const bool embeds = first.name.starts_with("embeddings."), is_frozen = embeds || first.name.starts_with("encoder.layer.0.");
     if (is_frozen) frozen_numbers += first.value.numel();
-    if (first.name.ends_with("key.bias")) continue;  // their gradients are 0 but for rounding
+    if (first.name.ends_with("key.bias")) continue;  // their gradients are 0 up to rounding
     EXPECT_EQ(at::equal(of_frozen[i].value, first.value), is_frozen) << first.name;
     EXPECT_EQ(at::equal(of_rates[i].value, first.value), embeds) << first.name;
   }
