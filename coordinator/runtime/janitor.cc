@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/garbage_category.h"
 #include "common/request_id.h"
 #include "common/rpc/errors.h"
+#include "common/rpc/metadata.h"
 #include "common/status.h"
 #include "coordinator/core/retention.h"
 #include "muster/internal/v1/data_plane.grpc.pb.h"
@@ -89,38 +91,39 @@ void Janitor::Run() {
       if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), wait)) return;
     }
     wait = options_.every;
-    const absl::StatusOr<CollectGarbageResponse> collected = Collect({}, "the coordinator");
+    const absl::StatusOr<CollectedGarbage> collected = Collect({}, "the coordinator");
     if (!collected.ok()) {
       spdlog::warn("garbage collection failed, the next try is in {}: {}", absl::FormatDuration(wait),
                    collected.status().ToString());
       continue;
     }
-    for (const auto& kind : collected->kinds())
+    for (const std::string& note : collected->notes) spdlog::warn("data server: {}", note);
+    for (const auto& kind : collected->response.kinds())
       spdlog::info("collected {} {}: {} bytes", kind.count(), CategoryName(kind.category()), kind.bytes());
   }
 }
 
-absl::StatusOr<CollectGarbageResponse> Janitor::Collect(const muster::v1::CollectGarbageRequest& request,
-                                                        const std::string& user) {
+absl::StatusOr<CollectedGarbage> Janitor::Collect(const muster::v1::CollectGarbageRequest& request, const std::string& user) {
   RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   const std::string key = absl::StrCat(user, "/", request.request_id());
   absl::MutexLock lock(&collecting_);
   if (const Answer* known = request.request_id().empty() ? nullptr : answers_.Find(key); known != nullptr) {
-    if (known->dry_run == request.dry_run()) return known->response;
+    if (known->dry_run == request.dry_run()) return known->collected;
     return RequestIdReused(request.request_id(), known->dry_run ? "for a dry run" : "for a collection that was no dry run");
   }
   const auto operation = options_.operations->Begin({.kind = muster::v1::OPERATION_KIND_GARBAGE_COLLECTION,
                                                      .subject = request.dry_run() ? "dry run" : "",
                                                      .owner = user,
                                                      .interrupt = [this] { Interrupt(); }});
-  CollectGarbageResponse response;
-  const absl::Status status = CollectAll(request.dry_run(), *operation, response);
-  RETURN_IF_ERROR(operation->End(status, GarbageSummary(request.dry_run(), TotalsOf(response.kinds()))));
-  if (!request.request_id().empty()) answers_.Insert(key, {request.dry_run(), response});
-  return response;
+  CollectedGarbage collected;
+  const absl::Status status = CollectAll(request.dry_run(), *operation, collected);
+  RETURN_IF_ERROR(operation->End(status, GarbageSummary(request.dry_run(), TotalsOf(collected.response.kinds()))));
+  if (!request.request_id().empty()) answers_.Insert(key, {request.dry_run(), collected});
+  return collected;
 }
 
-absl::Status Janitor::CollectAll(bool dry_run, Operations::Handle& operation, CollectGarbageResponse& response) {
+absl::Status Janitor::CollectAll(bool dry_run, Operations::Handle& operation, CollectedGarbage& collected) {
+  CollectGarbageResponse& response = collected.response;
   const auto begin = [&](const char* activity) {
     const auto [count, bytes] = TotalsOf(response.kinds());
     operation.Report({.activity = activity, .bytes = bytes, .items = count});
@@ -131,7 +134,7 @@ absl::Status Janitor::CollectAll(bool dry_run, Operations::Handle& operation, Co
   RETURN_IF_ERROR(begin("logs of jobs that are no longer known"));
   RETURN_IF_ERROR(RemoveLogs(dry_run, response));
   RETURN_IF_ERROR(begin("the data server's stores, as a separate operation"));
-  return Sweep(dry_run, response);
+  return Sweep(dry_run, collected);
 }
 
 absl::Status Janitor::RetireJobs(bool dry_run, CollectGarbageResponse& response) {
@@ -159,7 +162,8 @@ absl::Status Janitor::RemoveLogs(bool dry_run, CollectGarbageResponse& response)
   return absl::OkStatus();
 }
 
-absl::Status Janitor::Sweep(bool dry_run, CollectGarbageResponse& response) {
+absl::Status Janitor::Sweep(bool dry_run, CollectedGarbage& collected) {
+  CollectGarbageResponse& response = collected.response;
   Roots roots;
   uint64_t epoch = 0;
   std::string after;
@@ -187,6 +191,7 @@ absl::Status Janitor::Sweep(bool dry_run, CollectGarbageResponse& response) {
     const auto stream = muster::internal::v1::DataPlaneService::NewStub(server)->Sweep(context.get(), &swept);
     SendRoots(roots, std::move(first), *stream);
     RETURN_IF_ERROR(WithContext(FromGrpc(stream->Finish()), "data server"));
+    for (std::string& note : NotesOf(*context)) collected.notes.push_back(std::move(note));
     for (const auto& kind : swept.kinds()) Count(CategoryOf(kind), kind.count(), kind.bytes(), response);
     for (const auto& item : swept.largest()) {
       *response.add_largest() = item;
