@@ -61,7 +61,7 @@ struct RunningAttempt {
 // The number of references from jobs to a digest.
 struct DigestReferences {
   uint64_t all = 0;
-  uint64_t needed = 0;  // those of them that make the data server keep it (RootsOf)
+  uint64_t needed = 0;  // those of them that make the data server keep it (AddRoots)
   bool operator==(const DigestReferences&) const = default;
 };
 

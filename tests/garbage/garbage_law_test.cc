@@ -17,6 +17,7 @@
 #include "common/files.h"
 #include "coordinator/core/job_machine.h"
 #include "coordinator/core/retention.h"
+#include "coordinator/core/testing/roots.h"
 #include "coordinator/data/blob/model_files.h"
 #include "coordinator/data/import/importer.h"
 #include "coordinator/data/service/sweep.h"
