@@ -43,24 +43,53 @@ void Count(GarbageCategory category, uint64_t count, uint64_t bytes, CollectGarb
   kind.set_bytes(bytes);
 }
 
-// Sends the roots in messages of kMostRoots digests. The first one is `request` with its other fields.
-void SendRoots(const Roots& roots, SweepRequest request, grpc::ClientWriter<SweepRequest>& stream) {
-  int count = 0;
-  const auto add_all = [&](const std::set<std::string>& digests, void (SweepRequest::*add)(const std::string&)) {
+// Sends digests in messages of at most kMostRoots. The first message is `request` with its other fields.
+class RootSender {
+ public:
+  RootSender(SweepRequest request, grpc::ClientWriter<SweepRequest>& stream) : request_(std::move(request)), stream_(stream) {}
+  void Add(const Roots& roots) {
+    AddAll(roots.manifests, &SweepRequest::add_manifests);
+    AddAll(roots.blobs, &SweepRequest::add_blobs);
+    AddAll(roots.datasets, &SweepRequest::add_datasets);
+  }
+  bool broken() const { return broken_; }  // Finish() says why
+  // Without it, nothing is removed.
+  void End() {
+    request_.set_last(true);
+    stream_.Write(request_);
+    stream_.WritesDone();
+  }
+
+ private:
+  void AddAll(const std::set<std::string>& digests, void (SweepRequest::*add)(const std::string&)) {
     for (const std::string& digest : digests) {
-      (request.*add)(digest);
-      if (++count < kMostRoots) continue;
-      stream.Write(request);
-      request.Clear();
-      count = 0;
+      (request_.*add)(digest);
+      if (++count_ < kMostRoots) continue;
+      broken_ = broken_ || !stream_.Write(request_);
+      request_.Clear();
+      count_ = 0;
     }
-  };
-  add_all(roots.manifests, &SweepRequest::add_manifests);
-  add_all(roots.blobs, &SweepRequest::add_blobs);
-  add_all(roots.datasets, &SweepRequest::add_datasets);
-  request.set_last(true);
-  stream.Write(request);
-  stream.WritesDone();  // Finish() says why one of these failed, if it did
+  }
+
+  SweepRequest request_;
+  grpc::ClientWriter<SweepRequest>& stream_;
+  int count_ = 0;
+  bool broken_ = false;
+};
+
+// In parts, so that the loop is never blocked for all of them, and so that they are never in memory together. If a job needs
+// something new between two parts, the code that stores or resolves it claims it, just as after the last part.
+absl::Status SendRoots(Backend& backend, RootSender sender) {
+  std::string after;
+  do {
+    Roots part;
+    RETURN_IF_ERROR(backend.Query([&](const State& state, const Soft&, absl::Time) {
+      after = AddRoots(state, after, kRootsPerLook, part);
+    }));
+    sender.Add(part);
+  } while (!after.empty() && !sender.broken());
+  if (!sender.broken()) sender.End();
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -164,17 +193,8 @@ absl::Status Janitor::RemoveLogs(bool dry_run, CollectGarbageResponse& response)
 
 absl::Status Janitor::Sweep(bool dry_run, CollectedGarbage& collected) {
   CollectGarbageResponse& response = collected.response;
-  Roots roots;
   uint64_t epoch = 0;
-  std::string after;
-  // In parts, so that the loop is never blocked for all of them. If a job needs something new between two parts, the code that
-  // stores or resolves it claims it, just as after the last part.
-  do {
-    RETURN_IF_ERROR(options_.backend->Query([&](const State& state, const Soft&, absl::Time) {
-      after = AddRoots(state, after, kRootsPerLook, roots);
-      epoch = state.epoch;
-    }));
-  } while (!after.empty());
+  RETURN_IF_ERROR(options_.backend->Query([&](const State& state, const Soft&, absl::Time) { epoch = state.epoch; }));
   for (const auto& server : options_.data_servers) {
     const auto context = std::make_shared<grpc::ClientContext>();
     context->set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(kSweepWithin));
@@ -189,7 +209,12 @@ absl::Status Janitor::Sweep(bool dry_run, CollectedGarbage& collected) {
     first.set_dry_run(dry_run);
     SweepResponse swept;
     const auto stream = muster::internal::v1::DataPlaneService::NewStub(server)->Sweep(context.get(), &swept);
-    SendRoots(roots, std::move(first), *stream);
+    const absl::Status sent = SendRoots(*options_.backend, RootSender(std::move(first), *stream));
+    if (!sent.ok()) {
+      context->TryCancel();
+      stream->Finish();
+      return sent;
+    }
     RETURN_IF_ERROR(WithContext(FromGrpc(stream->Finish()), "data server"));
     for (std::string& note : NotesOf(*context)) collected.notes.push_back(std::move(note));
     for (const auto& kind : swept.kinds()) Count(CategoryOf(kind), kind.count(), kind.bytes(), response);

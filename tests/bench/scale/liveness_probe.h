@@ -16,7 +16,7 @@ namespace muster::bench {
 // second, is a failed probe.
 class LivenessProbe {
  public:
-  // Begins at once. `address`: HOST:PORT of the health service, where nobody need listen yet. Each probe connects anew.
+  // Begins at once. `address`: HOST:PORT of the health service, where nobody need listen yet. Each probe opens a connection.
   explicit LivenessProbe(std::string address);
   ~LivenessProbe() { Stop(); }
 

@@ -85,7 +85,7 @@ void PrintPlacement(const PlacementRun& run) {
   }
 }
 
-// Runs it in a scratch folder of its own, which stays after an error, with the logs of the servers.
+// Runs it in a new scratch folder, which stays after an error, with the logs of the servers.
 template <typename Run>
 int PrintRun(absl::StatusOr<nlohmann::json> (*measure)(const Run&), Run run) {
   const absl::StatusOr<std::filesystem::path> folder =
