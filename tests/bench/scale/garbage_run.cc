@@ -185,16 +185,17 @@ absl::StatusOr<json> MeasureGarbage(const GarbageRun& run) {
   asks.join();
   RETURN_IF_ERROR(status);
   RETURN_IF_ERROR(CheckRemoved(response, blobs.loose));
-  return json{{"blobs", run.blobs},
-              {"roots", run.roots},
-              {"jobs", run.jobs},
-              {"removed", blobs.loose},
-              {"seconds", RoundedSeconds(took)},
-              {"coordinator", of_coordinator.Figures()},
-              {"data", of_data.Figures()},
-              {"list_meanwhile",
-               {{"calls", asked.size()}, {"p50_ms", At(asked, 0.5)}, {"p99_ms", At(asked, 0.99)}, {"max_ms", At(asked, 1)}}},
-              {"liveness", liveness.Stop()}};
+  json result = {{"blobs", run.blobs},
+                 {"roots", run.roots},
+                 {"jobs", run.jobs},
+                 {"removed", blobs.loose},
+                 {"seconds", RoundedSeconds(took)},
+                 {"coordinator", of_coordinator.Figures()},
+                 {"data", of_data.Figures()},
+                 {"list_meanwhile",
+                  {{"calls", asked.size()}, {"p50_ms", At(asked, 0.5)}, {"p99_ms", At(asked, 0.99)}, {"max_ms", At(asked, 1)}}},
+                 {"liveness", liveness.Stop()}};
+  return result;
 }
 
 }  // namespace muster::bench
