@@ -111,8 +111,7 @@ class DataPlaneServiceImpl final : public internal::v1::DataPlaneService::Servic
           RETURN_IF_ERROR(CheckDigestCount(request->digests_size()));
           ASSIGN_OR_RETURN(const RemovalGate::Pass pass, data_.stores.removals.BeginRemoval());
           NeededBlobs kept;
-          RETURN_IF_ERROR(AddBlobsOfModels(data_.stores, kept));
-          LogLost(kept.lost);
+          RETURN_IF_ERROR(AddBlobsOfModels(data_.stores, kept));  // the next sweep reports lost manifests
           const absl::Time let_go = data_.clock.Now() - absl::Milliseconds(request->let_go_milliseconds());
           for (const std::string& digest : request->digests()) {
             if (kept.digests.Has(digest)) continue;
