@@ -28,7 +28,8 @@ struct ArmFigure {
   std::vector<double> values;   // one per seed
   double mean = 0, deviation = 0;
   Interval interval;                // Student's over seeds; of no width with fewer than two
-  std::optional<double> untrained;  // mean over the seeds that have it
+  std::optional<double> untrained;     // mean over the seeds that have it
+  std::optional<double> noise_weight;  // the same, of CellResult::noise_weight
 };
 
 enum class PairBasis {

@@ -94,8 +94,8 @@ std::vector<MetricFamily> JobMetricFamilies() {
             "How many positives carry the weight of the last step's gradient: exp of the entropy.",
             kSteps),
       OfJob("muster_job_positive_weight", "ratio",
-            "Mean share of the last step's gradient over a query's positives that the positive at this place has, in descending "
-            "order of similarity.",
+            "Mean share of the last step's gradient over a query's positives that the positive at this place has, in "
+            "descending order of similarity.",
             kSteps, {{"place", {"1", "2", "3", "4", "5", "6", "7", "8"}, ""}}),
       OfJob("muster_job_noise_weight", "ratio",
             "Share of the last step's gradient over positives that falls on those which data.noise put there.",

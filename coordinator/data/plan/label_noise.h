@@ -1,13 +1,13 @@
-// Controlled label noise (data.noise): the judgments that training reads in place of the dataset's own. A view, computed for one
-// query whenever it is read. Evaluation and mining read the dataset itself.
+// Controlled label noise (data.noise): the judgments that training reads in place of the dataset's own. A view, computed for
+// one query whenever it is read. Evaluation and mining read the dataset itself.
 //
 // What happens to a positive is a pure function of the noise's seed, the query's text and the passage's text. So all ranks,
 // epochs, stages and attempts see the same labels, as do jobs with other seeds. A positive that is replaced or dropped is no
 // longer judged for its query: if another query brings it to a step, it is a negative, as any relevant passage is that nobody
 // labeled. A positive's replacement has its place, source and grade.
 //
-// Example: query q has the positives a and b and the hard negative h. With hard_negatives: 0.5 the decision for a may be to keep
-// it, and for b to replace it. Then training reads the positives a and h, and no negative.
+// Example: query q has the positives a and b and the hard negative h. With hard_negatives: 0.5 the decision for a may be to
+// keep it, and for b to replace it. Then training reads the positives a and h, and no negative.
 #pragma once
 
 #include <cstdint>
@@ -68,8 +68,8 @@ class LabelNoise {
   // Whether a judgment lets its passage be selected as a positive.
   using Selects = absl::FunctionRef<bool(const Judgment&)>;
 
-  // Null if `data` has no noise or the dataset lacks its split. Keeps a pointer to the dataset. Reads the texts of all queries if
-  // positives are replaced.
+  // Null if `data` has no noise or the dataset lacks its split. Keeps a pointer to the dataset. Reads the texts of all queries
+  // if positives are replaced.
   static std::shared_ptr<const LabelNoise> Make(const Dataset& dataset, const muster::v1::DataSpec& data);
 
   // `selects` only decides what a query keeps whose selectable positives would all be dropped.

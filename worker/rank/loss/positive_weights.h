@@ -1,7 +1,7 @@
 // How an objective distributes the gradient over positives: the gradient analysis of arXiv 2602.12727, measured.
 //
-// The weight of a positive p of a query is |d loss / d s_p|. Sums over rows of any split of a batch add up to those of the whole
-// batch, but for rounding.
+// The weight of a positive p of a query is |d loss / d s_p|. Sums over rows of any split of a batch add up to those of the
+// whole batch, but for rounding.
 #pragma once
 
 #include <array>
@@ -14,8 +14,8 @@ namespace muster {
 inline constexpr size_t kRankedPositives = 8;
 
 struct PositiveWeights {
-  // Over rows that have two positives or more, and a gradient: the share of the row's weight that its positive with the highest
-  // similarity has, the one with the second highest, and so on.
+  // Over rows that have two positives or more, and a gradient: the share of the row's weight that its positive with the
+  // highest similarity has, the one with the second highest, and so on.
   std::array<double, kRankedPositives> share_sums = {};
   int64_t rows = 0;            // that these sums count
   int64_t most_positives = 0;  // of such a row
@@ -28,8 +28,8 @@ struct PositiveWeights {
               double row_weight);
   void Add(const PositiveWeights& other);
 
-  // The mean shares: one per positive of the row that has most, at most kRankedPositives; a row with fewer positives counts as 0
-  // for the others, so up to that number the shares add up to 1. Empty: no row counts.
+  // The mean shares: one per positive of the row that has most, at most kRankedPositives. A row with fewer positives counts as
+  // 0 for the others, so the shares add up to 1 if no row has more. Empty: no row counts.
   std::vector<double> MeanShares() const;
   double NoiseShare() const { return of_all > 0 ? of_noise / of_all : 0; }
 };
