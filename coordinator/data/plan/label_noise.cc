@@ -111,7 +111,7 @@ std::span<const std::pair<uint64_t, uint32_t>> LabelNoise::QueriesOfText(uint32_
 }
 
 // Whether no split judges the passage relevant to the query or to another one with the same text. An ignored passage may be
-// relevant, so it is none of the injected errors.
+// relevant, so it replaces nothing either.
 bool LabelNoise::MayReplace(uint32_t query, uint32_t passage) const {
   const auto may = [&](uint32_t of_query) {
     for (uint32_t split = 0; split < dataset_->splits().size(); ++split) {

@@ -1,7 +1,7 @@
 // How an objective distributes the gradient over positives: the gradient analysis of arXiv 2602.12727, measured.
 //
 // The weight of a positive p of a query is |d loss / d s_p|. Sums over rows of any split of a batch add up to those of the
-// whole batch, but for rounding.
+// whole batch, except for rounding.
 #pragma once
 
 #include <array>
