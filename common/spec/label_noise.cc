@@ -1,5 +1,7 @@
 #include "common/spec/label_noise.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 
 namespace muster {
@@ -26,6 +28,20 @@ void FillNoise(DataSpec& data) {
   noise.set_dropped(noise.dropped());
   noise.set_blurred_grades(noise.blurred_grades());
   if (!noise.has_seed()) noise.set_seed(kDefaultNoiseSeed);
+}
+
+std::string NoiseText(const DataSpec& data) {
+  if (!HasNoise(data)) return "";
+  const NoiseSpec& noise = data.noise();
+  std::string text;
+  for (const auto& [name, value] : {std::pair("random passages ", noise.random_passages()),
+                                    std::pair("hard negatives ", noise.hard_negatives()),
+                                    std::pair("other positives ", noise.other_positives()),
+                                    std::pair("dropped ", noise.dropped()),
+                                    std::pair("errors of grades ", noise.blurred_grades())}) {
+    if (value != 0) absl::StrAppend(&text, name, value, ", ");
+  }
+  return absl::StrCat(text, "seed ", noise.has_seed() ? noise.seed() : kDefaultNoiseSeed);
 }
 
 absl::Status CheckNoise(const DataSpec& data) {

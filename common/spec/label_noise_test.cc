@@ -60,10 +60,20 @@ TEST(LabelNoiseSpec, SharesAddUpToAtMostOne) {
   EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
   noise.set_dropped(0.5);
   EXPECT_EQ(ValidateJobSpec(spec).message(),
-            "data.noise: random_passages, hard_negatives, other_positives and dropped add up to 1.1. A positive has only one of "
-            "these fates, so lower them to a sum of at most 1.");
+            "data.noise: random_passages, hard_negatives, other_positives and dropped add up to 1.1. A positive has only one "
+            "of these fates, so lower them to a sum of at most 1.");
   noise.set_dropped(-0.1);
   EXPECT_THAT(std::string(ValidateJobSpec(spec).message()), HasSubstr("data.noise.dropped: is -0.1. It must be from 0 to 1"));
+}
+
+TEST(LabelNoiseSpec, TextNamesTheSharesThatAreSet) {
+  JobSpec spec = JobWithNoise();
+  EXPECT_EQ(NoiseText(spec.data()), "random passages 0.25, seed 17");
+  spec.mutable_data()->mutable_noise()->set_blurred_grades(0.5);
+  spec.mutable_data()->mutable_noise()->set_seed(3);
+  EXPECT_EQ(NoiseText(spec.data()), "random passages 0.25, errors of grades 0.5, seed 3");
+  spec.mutable_data()->clear_noise();
+  EXPECT_EQ(NoiseText(spec.data()), "");
 }
 
 TEST(LabelNoiseSpec, AnOldAgentIsNotAskedForNoise) {
