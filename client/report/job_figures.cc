@@ -269,8 +269,10 @@ std::vector<Figure> FiguresOfJobs(absl::Span<const ReportedJob> jobs) {
                                    kSeconds, kRate}) {
     Figure figure = EmptyFigure(what);
     for (size_t j = 0; j < jobs.size(); ++j) {
-      if (what.column == absl::string_view(kWeight.column) && !SharesWeight(jobs[j].steps)) continue;
-      if (!jobs[j].steps.HasValues(what.column)) continue;
+      const absl::string_view column = what.column;
+      if (column == kWeight.column && !SharesWeight(jobs[j].steps)) continue;
+      const bool may_lack_it = column == kFirstPlace.column || column == kNoise.column;
+      if (may_lack_it && !jobs[j].steps.HasValues(what.column)) continue;
       figure.curves.push_back(CurveOf(jobs[j].steps, what.column, labels[j], static_cast<int>(j), MostPoints(jobs.size())));
     }
     figures.push_back(std::move(figure));
