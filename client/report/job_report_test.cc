@@ -237,7 +237,8 @@ TEST(FiguresOfJob, ShowWhereTheGradientGoesOnlyIfItIsKnown) {
     return all;
   };
   ReportedJob job = JobWith("");
-  job.steps = *StepTable::FromStepLog("step,loss,positive_weight_1,positive_weight_2,positive_weight_3,noise_weight\n1,2,1,0,,\n");
+  job.steps =
+      *StepTable::FromStepLog("step,loss,positive_weight_1,positive_weight_2,positive_weight_3,noise_weight\n1,2,1,0,,\n");
   EXPECT_THAT(titles(job), testing::Contains("Gradient by place of the positive"));
   EXPECT_THAT(titles(job), testing::Not(testing::Contains("Gradient on injected false positives")));
   for (const Figure& figure : FiguresOfJob(job)) {

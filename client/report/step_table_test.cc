@@ -71,7 +71,8 @@ TEST(StepTable, OfStepsThatWereRepeatedTheLaterAttemptCounts) {
 }
 
 TEST(StepTable, HasTheSharesOfTheGradientOfLogsAndPoints) {
-  StepTable table = *StepTable::FromStepLog("step,loss,positive_weight_1,positive_weight_2,noise_weight\n1,2,0.75,0.25,0\n2,1,,,\n");
+  StepTable table =
+      *StepTable::FromStepLog("step,loss,positive_weight_1,positive_weight_2,noise_weight\n1,2,0.75,0.25,0\n2,1,,,\n");
   StepTable::Points points = PointsOf({{3, 1}, {4, 1}});
   points.Mutable(0)->add_positive_weights(0.5);
   points.Mutable(0)->add_positive_weights(0.5);

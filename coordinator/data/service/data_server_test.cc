@@ -274,12 +274,13 @@ TEST_F(ServerStream, RefusesDistillationThatSaysNothing) {
 TEST_F(ServerStream, CountsTheDamageOfLabelNoiseAndRefusesWhatTheDataLacks) {
   muster::v1::NoiseSpec& noise = *spec_.mutable_data()->mutable_noise();
   noise.set_hard_negatives(0.5);
-  EXPECT_EQ(ResolveError(), "data.noise.hard_negatives: split \"train\" of dataset \"set\" has no hard negatives. Import or mine "
-                            "some (docs/guides/mining.md), or use random_passages or other_positives.");
+  EXPECT_EQ(ResolveError(), "data.noise.hard_negatives: split \"train\" of dataset \"set\" has no hard negatives. Import or "
+                            "mine some (docs/guides/mining.md), or use random_passages or other_positives.");
   noise.Clear();
   noise.set_random_passages(1);
-  EXPECT_THAT(ResolveNotes(), testing::ElementsAre(testing::MatchesRegex(
-                                  "data.noise: of ([0-9]+) positives of split \"train\", [0-9]+ are replaced by random passages.")));
+  EXPECT_THAT(ResolveNotes(),
+              testing::ElementsAre(testing::MatchesRegex("data.noise: of [0-9]+ positives of split \"train\", [0-9]+ are "
+                                                         "replaced by random passages.")));
   noise.Clear();
   noise.set_dropped(1);
   EXPECT_THAT(ResolveNotes(), testing::ElementsAre(HasSubstr(" positives of split \"train\", 0 are dropped.")))

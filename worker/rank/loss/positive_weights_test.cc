@@ -76,7 +76,9 @@ TEST(PositiveWeights, PartsOfABatchAddUpToTheWhole) {
       gradient.push_back(-1 - std::cos(2 * row + p));
       noise.push_back(static_cast<uint8_t>((row + p) % 3 == 0));
     }
-    for (PositiveWeights* weights : {&whole, row < 4 ? &first : &second}) AddRow(*weights, similarities, gradient, noise, 0.5 + row);
+    for (PositiveWeights* weights : {&whole, row < 4 ? &first : &second}) {
+      AddRow(*weights, similarities, gradient, noise, 0.5 + row);
+    }
   }
   first.Add(second);
   EXPECT_EQ(first.rows, whole.rows);
