@@ -337,6 +337,35 @@ TEST_F(ServerStream, RefusesDistillationThatSaysNothing) {
   EXPECT_THAT(ResolveNotes(), testing::ElementsAre(HasSubstr("The others add nothing to the loss.")));
 }
 
+TEST_F(ServerStream, CountsTheDamageOfLabelNoiseAndRefusesWhatTheDataLacks) {
+  muster::v1::NoiseSpec& noise = *spec_.mutable_data()->mutable_noise();
+  noise.set_hard_negatives(0.5);
+  EXPECT_EQ(ResolveError(), "data.noise.hard_negatives: split \"train\" of dataset \"set\" has no hard negatives. Import or "
+                            "mine some (docs/guides/mining.md), or use random_passages or other_positives.");
+  noise.Clear();
+  noise.set_random_passages(1);
+  EXPECT_THAT(ResolveNotes(),
+              testing::ElementsAre(testing::MatchesRegex("data.noise: of [0-9]+ positives of split \"train\", [0-9]+ are "
+                                                         "replaced by random passages.")));
+  noise.Clear();
+  noise.set_dropped(1);
+  EXPECT_THAT(ResolveNotes(), testing::ElementsAre(HasSubstr(" positives of split \"train\", 0 are dropped.")))
+      << "each query keeps its only one";
+  std::string lines;
+  for (int i = 0; i < 8; ++i) {
+    absl::StrAppend(&lines, R"({"query": "asked word)", i, R"(", "pos": ["told word)", i, R"("], "neg": [)",
+                    i < 6 ? R"("told asked")" : "", "]}\n");
+  }
+  ASSERT_TRUE(Import(Header("hard"), {{"train.jsonl", lines}}).ok());
+  spec_.mutable_data()->set_train("hard");
+  spec_.mutable_data()->mutable_negatives()->set_per_query(1);
+  noise.Clear();
+  noise.set_hard_negatives(1);
+  EXPECT_THAT(ResolveNotes(), testing::ElementsAre("data.noise: of 8 positives of split \"train\", 6 are replaced by hard "
+                                                   "negatives of their query. 2 more are kept, because no passage that is not "
+                                                   "relevant could replace them."));
+}
+
 TEST_F(ServerStream, NotesHardNegativesThatAreNotUsed) {
   std::string lines;
   for (int i = 0; i < 8; ++i) {
