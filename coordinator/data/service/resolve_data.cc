@@ -161,8 +161,8 @@ absl::Status CheckLabelNoise(const Dataset& dataset, uint32_t split, const Choic
   if (rules.noise == nullptr) return absl::OkStatus();
   if (spec.data().noise().hard_negatives() > 0 && !HasHardNegative(dataset, split)) {
     return WrongField("data.noise.hard_negatives",
-                      absl::StrCat("split "", spec.data().split(), "" of dataset "", spec.data().train(),
-                                   "" has no hard negatives. Import or mine some (docs/guides/mining.md), or use "
+                      absl::StrCat("split \"", spec.data().split(), "\" of dataset \"", spec.data().train(),
+                                   "\" has no hard negatives. Import or mine some (docs/guides/mining.md), or use "
                                    "random_passages or other_positives."));
   }
   const NoiseCounts counts = rules.noise->Count([&](const Judgment& judgment) { return IsSelectable(judgment, rules); });
