@@ -145,7 +145,7 @@ std::string NoiseNote(const NoiseCounts& counts, const JobSpec& spec) {
   if (counts.no_longer_selectable > 0) {
     add(1, counts.no_longer_selectable, "no longer selected because of the error of their grades");
   }
-  std::string text = absl::StrCat("data.noise: of ", counts.positives, " positives of split "", spec.data().split(), "", ");
+  std::string text = absl::StrCat("data.noise: of ", counts.positives, " positives of split \"", spec.data().split(), "\", ");
   absl::StrAppend(&text, parts.empty() ? "all have an error in their grades" : absl::StrJoin(parts, ", "), ".");
   if (counts.not_replaceable > 0) {
     absl::StrAppend(&text, " ", counts.not_replaceable, " more ", counts.not_replaceable == 1 ? "is" : "are",
