@@ -230,6 +230,25 @@ TEST(FiguresOfJob, HideTheWeightOverPositivesWhereThereIsNothingToShare) {
   for (const Figure& figure : FiguresOfJob(job)) EXPECT_NE(figure.title, "Gradient weight over positives");
 }
 
+TEST(FiguresOfJob, ShowWhereTheGradientGoesOnlyIfItIsKnown) {
+  const auto titles = [](const ReportedJob& job) {
+    std::vector<std::string> all;
+    for (const Figure& figure : FiguresOfJob(job)) all.push_back(figure.title);
+    return all;
+  };
+  ReportedJob job = JobWith("");
+  job.steps =
+      *StepTable::FromStepLog("step,loss,positive_weight_1,positive_weight_2,positive_weight_3,noise_weight\n1,2,1,0,,\n");
+  EXPECT_THAT(titles(job), testing::Contains("Gradient by place of the positive"));
+  EXPECT_THAT(titles(job), testing::Not(testing::Contains("Gradient on injected false positives")));
+  for (const Figure& figure : FiguresOfJob(job)) {
+    if (figure.title == "Gradient by place of the positive") EXPECT_EQ(figure.curves.size(), 2u);
+  }
+  job.steps = *StepTable::FromStepLog("step,loss,positive_weight_1,noise_weight\n1,2,,0.25\n");
+  EXPECT_THAT(titles(job), testing::Not(testing::Contains("Gradient by place of the positive")));
+  EXPECT_THAT(titles(job), testing::Contains("Gradient on injected false positives"));
+}
+
 TEST(PhaseSecondsOf, SumsUpToTheWholeSteps) {
   const StepTable steps = *StepTable::FromStepLog("step,seconds,data_seconds,encode_seconds\n1,4,1,2\n2,,,\n3,3,1,2.5\n");
   size_t counted = 0;

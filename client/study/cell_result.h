@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,12 +21,18 @@ struct CellResult {
   // metric → value of each query, in the order of the evaluation; empty: the job has not stored them.
   std::map<std::string, std::vector<double>> by_query;
   std::string by_query_note;  // a sentence that says why `by_query` could not be read; empty: it was read, or does not exist
+  // With data.noise: the share of the gradient over positives that fell on injected false ones, mean over the last half of the
+  // steps. Absent without noise, or if the step log does not have it.
+  std::optional<double> noise_weight;
   // The settings that an arm's jobs of all seeds have in common: the specification with its defaults, and the content that
   // its names referred to.
   std::string settings;
 };
 
 CellResult ResultOf(const muster::v1::Job& job);
+
+// CellResult::noise_weight from a job's step log.
+std::optional<double> NoiseWeightOf(const std::string& step_log);
 
 // Reads the file of common/query_values_file.h. DATA_LOSS names the line.
 absl::StatusOr<std::map<std::string, std::vector<double>>> ParseQueryValues(const std::string& text);

@@ -27,8 +27,9 @@ struct ArmFigure {
   std::vector<uint64_t> seeds;  // the seeds whose jobs are done
   std::vector<double> values;   // one per seed
   double mean = 0, deviation = 0;
-  Interval interval;                // Student's interval over seeds; without width for fewer than two
-  std::optional<double> untrained;  // mean over the seeds that have it
+  Interval interval;                   // Student's interval over seeds; without width for fewer than two
+  std::optional<double> untrained;     // mean over the seeds that have it
+  std::optional<double> noise_weight;  // mean of CellResult::noise_weight over the seeds that have it
 };
 
 enum class PairBasis {

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <vector>
 
 #include "common/sample_ledger.h"
 #include "worker/rank/device/step_phase.h"
@@ -16,6 +18,8 @@ struct StepReport {
   int64_t negative_pairs = 0;                   // 0: no query had a negative
   double mean_positive = 0, mean_negative = 0;  // similarities, before temperature
   double positive_entropy = 0;                  // mean over valid rows, in nats
+  std::vector<double> positive_weights;         // shares of the gradient over positives (PositiveWeights::MeanShares)
+  std::optional<double> noise_weight;           // share of it on positives that data.noise put there; absent: the job has none
   QuerySum applied;                             // the queries, of all ranks, that the update was computed from
   uint64_t gathered_bytes = 0;                  // of the embeddings of all ranks
   double rank_skew_seconds = 0;                 // slowest minus fastest rank's own work, in the previous step
