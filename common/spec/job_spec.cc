@@ -184,6 +184,25 @@ absl::Status CheckMining(const JobSpec& spec) {
                                               ". Lower it, or widen the ranks."));
 }
 
+absl::Status CheckReport(const muster::v1::ReportSpec& report) {
+  RETURN_IF_ERROR(CheckReference("report.dataset", report.dataset()));
+  RETURN_IF_ERROR(CheckReference("report.split", report.split()));
+  constexpr int kMostMetrics = 50;  // each one is a time series of the coordinator
+  if (report.metrics_size() > kMostMetrics) {
+    return Wrong("report.metrics", absl::StrCat("has ", report.metrics_size(), " metrics, at most ", kMostMetrics,
+                                                " are measured. Remove some."));
+  }
+  const auto& metrics = report.metrics();
+  for (int i = 0; i < metrics.size(); ++i) {
+    const std::string field = absl::StrCat("report.metrics[", i, "]");
+    if (const auto metric = ParseMetricName(metrics[i]); !metric.ok()) return Wrong(field, metric.status().message());
+    if (std::find(metrics.begin(), metrics.begin() + i, metrics[i]) != metrics.begin() + i) {
+      return Wrong(field, absl::StrCat("\"", metrics[i], "\" is in the list already. Remove it."));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckEvaluation(const JobSpec& spec) {
   if (spec.has_mine()) return CheckMining(spec);
   if (spec.has_evaluate() && EvaluatesOnly(spec)) {
@@ -198,8 +217,7 @@ absl::Status CheckEvaluation(const JobSpec& spec) {
     }
   }
   if (spec.has_report()) {
-    RETURN_IF_ERROR(CheckReference("report.dataset", spec.report().dataset()));
-    RETURN_IF_ERROR(CheckReference("report.split", spec.report().split()));
+    RETURN_IF_ERROR(CheckReport(spec.report()));
   } else if (EvaluatesOnly(spec)) {
     RETURN_IF_ERROR(CheckExportAlone(spec.model()));
   }
@@ -323,6 +341,7 @@ void FillDefaults(JobSpec& spec) {
     SetIfEmpty(*spec.mutable_report()->mutable_split(), "test");
     MUSTER_DEFAULT(*spec.mutable_report(), allow_selection_split, false);
     if (!spec.report().ignore_identical_ids()) spec.mutable_report()->clear_ignore_identical_ids();
+    if (spec.report().run_depth() == 0) spec.mutable_report()->clear_run_depth();
   }
 
   if (spec.has_mine()) FillMiningDefaults(*spec.mutable_mine());
