@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "muster/v1/job.pb.h"
 
 namespace muster {
@@ -25,8 +24,5 @@ struct CellResult {
 };
 
 CellResult ResultOf(const muster::v1::Job& job);
-
-// Reads the file of common/query_values_file.h. DATA_LOSS names the line.
-absl::StatusOr<std::map<std::string, std::vector<double>>> ParseQueryValues(const std::string& text);
 
 }  // namespace muster

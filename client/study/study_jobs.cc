@@ -1,12 +1,15 @@
 #include "client/study/study_jobs.h"
 
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "client/call.h"
 #include "client/find_job.h"
 #include "client/job_list.h"
+#include "client/query_values.h"
+#include "client/stored_file.h"
 #include "common/query_values_file.h"
 #include "common/rpc/blobs.h"
 #include "common/status.h"
@@ -26,12 +29,10 @@ muster::v1::ListJobsRequest RequestFor(const StudyFile& study) {
 
 // Adds the values by query that the job has stored, if it has.
 absl::Status AddQueryValues(BlobClient& blobs, const std::string& manifest, CellResult& result) {
-  ASSIGN_OR_RETURN(const auto files, blobs.GetManifest(manifest));
-  for (const muster::v1::FileEntry& file : files.files()) {
-    if (file.path() != kQueryValuesFile) continue;
-    ASSIGN_OR_RETURN(const std::string text, blobs.GetBytes(file.digest()));
-    ASSIGN_OR_RETURN(result.by_query, ParseQueryValues(text));
-  }
+  ASSIGN_OR_RETURN(const std::optional<std::string> text, ReadStoredFile(blobs, manifest, kQueryValuesFile));
+  if (!text.has_value()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(QueryValues values, ParseQueryValues(*text));
+  result.by_query = std::move(values.values);
   return absl::OkStatus();
 }
 
