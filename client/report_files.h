@@ -1,4 +1,4 @@
-// What a job has stored about its report, as files for people and other tools.
+// What a job has stored about its report, as files that other tools read.
 #pragma once
 
 #include <optional>

@@ -26,7 +26,7 @@ void AnnounceJob(const Cli& cli, const muster::v1::Job& job);
 absl::StatusOr<muster::v1::Job> FollowToEnd(const Cli& cli, const Connection& connection, const std::string& id,
                                             const WatchOptions& options);
 
-// The result of an ended job in a table for people; "" if the progress has already shown it.
+// The human-readable result of an ended job; "" if the progress has already shown it.
 std::string ResultTable(const Cli& cli, const muster::v1::Job& job);
 
 // Shows progress until the job has ended, then prints the result on standard output. Returns the exit code: 0, 1 or 3.

@@ -139,7 +139,7 @@ TEST(Advance, AJobThatOnlyEvaluatesKeepsItsResultsWithoutAnExport) {
   EXPECT_EQ(kept->record.job().export_manifest(), "");
   EXPECT_THAT(kept->restored, testing::ElementsAre("r1"));
   EXPECT_FALSE(Advance(kept->record, first, kNow)->changed) << "a report that is sent again";
-  EXPECT_THAT(Advance(kept->record, second, kNow)->garbage, testing::ElementsAre("r1")) << "of the attempt before";
+  EXPECT_THAT(Advance(kept->record, second, kNow)->garbage, testing::ElementsAre("r1")) << "of the previous attempt";
   const JobRecord ended = After(kept->record, Exited(0, muster::internal::v1::EXIT_CAUSE_SUCCESS));
   EXPECT_EQ(ended.job().phase(), JobPhase::JOB_PHASE_SUCCEEDED);
   EXPECT_EQ(ended.job().reason(), "evaluated");

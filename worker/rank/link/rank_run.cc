@@ -30,7 +30,7 @@ absl::Status ReportStart(RankParts& parts) {
   return parts.agent.Send(started);
 }
 
-// `results`: of a job that only evaluates.
+// Fills `results` if the job only evaluates.
 absl::Status EvaluateBeforeTraining(RankParts& parts, ReportResults& results) {
   const muster::v1::JobSpec& spec = parts.spec;
   if (parts.cursor.step != 0 || !spec.has_report()) return absl::OkStatus();
