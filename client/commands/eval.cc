@@ -108,9 +108,9 @@ absl::StatusOr<int> FinishEvaluations(const Cli& cli, const Connection& connecti
   std::vector<std::string> notes;
   absl::Status written;
   if (flags.NeedsValues()) {
-    ASSIGN_OR_RETURN(const auto data, connection.Data());
-    written = ReadValues(data, jobs, notes);
-    if (written.ok() && !flags.out.empty()) written = WriteEvaluations(data, target, flags.model, jobs, notes);
+    const auto data = connection.Data();
+    written = data.ok() ? ReadValues(*data, jobs, notes) : data.status();
+    if (written.ok() && !flags.out.empty()) written = WriteEvaluations(*data, target, flags.model, jobs, notes);
   }
   for (const std::string& note : notes) std::fprintf(stderr, "note: %s\n", note.c_str());
   PrintEvaluations(cli, flags, jobs);  // also if the files could not be written
@@ -125,8 +125,13 @@ absl::StatusOr<int> FinishEvaluations(const Cli& cli, const Connection& connecti
 }
 
 absl::StatusOr<int> EvaluateModel(const Cli& cli, const EvalFlags& flags) {
+  const auto label = [&flags](const std::string& given) {
+    const EvaluatedSplit what = SplitOf(given, flags);
+    return absl::StrCat(what.dataset, "/", what.split);
+  };
   for (const std::string& given : flags.datasets) {
-    if (std::count(flags.datasets.begin(), flags.datasets.end(), given) == 1) continue;
+    const auto is_same = [&](const std::string& other) { return label(other) == label(given); };
+    if (std::count_if(flags.datasets.begin(), flags.datasets.end(), is_same) == 1) continue;
     return absl::InvalidArgumentError(absl::StrCat("eval: ", given, " is given twice. Leave one out."));
   }
   std::filesystem::path target;
