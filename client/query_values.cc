@@ -24,18 +24,21 @@ absl::Status NoValues(const muster::v1::Job& job) {
   const std::string name = absl::StrCat("job ", job.id(), " (", job.spec().name(), ")");
   if (!job.spec().has_report()) {
     return absl::FailedPreconditionError(
-        absl::StrCat(name, " has no report, and so no values by query. Measure its model: muster eval job:", job.id(), " DATASET."));
+        absl::StrCat(name, " has no report, and so no values by query. Measure its model: muster eval job:", job.id(),
+                     " DATASET."));
   }
   if (!IsOver(job.phase())) {
     return absl::FailedPreconditionError(
-        absl::StrCat(name, " is ", WordOf(job.phase()), ". Its values by query are stored at its end: muster watch ", job.id(), "."));
+        absl::StrCat(name, " is ", WordOf(job.phase()), ". Its values by query are stored at its end: muster watch ", job.id(),
+                     "."));
   }
   if (job.phase() != muster::v1::JOB_PHASE_SUCCEEDED) {
-    return absl::FailedPreconditionError(absl::StrCat(name, " is ", WordOf(job.phase()), ", and has stored no values by query."));
+    return absl::FailedPreconditionError(absl::StrCat(name, " is ", WordOf(job.phase()),
+                                                      ", and has stored no values by query."));
   }
   return absl::FailedPreconditionError(
-      absl::StrCat(name, " has stored no values by query: its workers have an older version, or could not store them (muster logs ",
-                   job.id(), " --rank 0). Measure the model again with muster eval."));
+      absl::StrCat(name, " has stored no values by query: its workers have an older version, or could not store them (muster "
+                         "logs ", job.id(), " --rank 0). Measure the model again with muster eval."));
 }
 
 }  // namespace

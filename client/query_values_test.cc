@@ -17,7 +17,8 @@ TEST(QueryValues, AreReadByMetric) {
   EXPECT_THAT(read->queries, ElementsAre(0, 3));
   EXPECT_THAT(read->values.at("ndcg@10"), ElementsAre(1, 0.25));
   EXPECT_THAT(read->values.at("mrr"), ElementsAre(0.5, 0));
-  for (const char* broken : {"", "mrr\n1\n", "query,mrr\n0,0.5,2\n", "query,mrr\n0,nan\n", "query,mrr\n0,2\n", "query,mrr\nq0,1\n",
+  for (const char* broken : {"", "mrr\n1\n", "query,mrr\n0,0.5,2\n", "query,mrr\n0,nan\n", "query,mrr\n0,2\n",
+                             "query,mrr\nq0,1\n",
                              "query,mrr\n3,1\n3,1\n"}) {
     EXPECT_TRUE(absl::IsDataLoss(ParseQueryValues(broken).status())) << broken;
   }

@@ -33,7 +33,8 @@ std::string QuotedCell(const std::string& text) {
 }
 
 absl::Status LacksNumber(const char* kind, uint32_t number, size_t count) {
-  return absl::DataLossError(absl::StrCat("the dataset has ", count, " ", kind, ", and the job's results name number ", number));
+  return absl::DataLossError(absl::StrCat("the dataset has ", count, " ", kind, ", and the job's results name number ",
+                                          number));
 }
 
 // An id as TREC's format carries it.
@@ -89,8 +90,8 @@ absl::StatusOr<std::string> QueryValuesCsv(const QueryValues& values, const std:
 absl::StatusOr<std::string> FetchStoredRun(BlobClient& blobs, const muster::v1::Job& job) {
   if (job.spec().report().run_depth() == 0) {
     return absl::FailedPreconditionError(
-        absl::StrCat("job ", job.id(), " (", job.spec().name(), ") has stored no rankings. Set report.run_depth, or measure its "
-                     "model with muster eval --run-depth K."));
+        absl::StrCat("job ", job.id(), " (", job.spec().name(), ") has stored no rankings. Set report.run_depth, or measure ",
+                     "its model with muster eval --run-depth K."));
   }
   RETURN_IF_ERROR(FetchQueryValues(blobs, job).status());  // says what is the matter with a job without results
   ASSIGN_OR_RETURN(std::optional<std::string> run, ReadStoredFile(blobs, job.step_log_manifest(), kStoredRunFile));
@@ -111,8 +112,8 @@ absl::Status WriteTrecRun(std::string_view stored, const ReportIds& ids, const s
   std::error_code error;
   if (out) std::filesystem::rename(aside, file, error);
   if (out && !error) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(file, ": cannot be written", error ? absl::StrCat(": ", error.message()) : ". Is there a folder for it, and room?"));
+  const std::string why = error ? absl::StrCat(": ", error.message()) : ". Is there a folder for it, and room?";
+  return absl::InvalidArgumentError(absl::StrCat(file, ": cannot be written", why));
 }
 
 }  // namespace muster

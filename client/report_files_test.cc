@@ -20,7 +20,8 @@ QueryValues Values() {
 TEST(QueryValuesCsv, HasNumbersIdsAndMetricsInTheOrderOfReports) {
   EXPECT_EQ(*QueryValuesCsv(Values(), Ids()),
             "number,query,ndcg@10,mrr,precision@5\n0,q1,0.25,0.5,0.2\n1,\"a,\"\"b\"\"\",0.3333333333333333,1,0\n");
-  EXPECT_EQ(*QueryValuesCsv(Values(), std::nullopt), "number,ndcg@10,mrr,precision@5\n0,0.25,0.5,0.2\n1,0.3333333333333333,1,0\n");
+  EXPECT_EQ(*QueryValuesCsv(Values(), std::nullopt),
+            "number,ndcg@10,mrr,precision@5\n0,0.25,0.5,0.2\n1,0.3333333333333333,1,0\n");
   QueryValues more = Values();
   more.queries[1] = 3;
   EXPECT_TRUE(absl::IsDataLoss(QueryValuesCsv(more, Ids()).status()));
@@ -50,7 +51,8 @@ TEST_F(TrecRun, HasIdsRanksAndScoresThatReadBackAsTheSame) {
 TEST_F(TrecRun, WhatTheFormatCannotCarryIsRefusedAndLeavesNoFile) {
   const std::vector<uint32_t> blank = {2}, absent = {3}, fine = {0};
   const std::vector<float> score = {1};
-  EXPECT_THAT(std::string(Write(Stored({{0, fine, score}, {1, blank, score}})).message()), HasSubstr("documents include \"two words\""));
+  EXPECT_THAT(std::string(Write(Stored({{0, fine, score}, {1, blank, score}})).message()),
+              HasSubstr("documents include \"two words\""));
   EXPECT_THAT(std::string(Write(Stored({{2, fine, score}})).message()), HasSubstr("queries include \"q 3\""));
   EXPECT_TRUE(absl::IsDataLoss(Write(Stored({{0, absent, score}}))));
   EXPECT_TRUE(absl::IsDataLoss(Write("MUSTRUN1x")));

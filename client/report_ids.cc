@@ -39,7 +39,8 @@ absl::StatusOr<std::string> IdOfRecord(std::string_view line) {
 
 absl::Status NameHasOtherContent(const muster::v1::Job& job, const std::string& why) {
   return absl::FailedPreconditionError(
-      absl::StrCat("the ids of job ", job.id(), " are not known any more: dataset \"", job.spec().report().dataset(), "\" ", why));
+      absl::StrCat("the ids of job ", job.id(), " are not known any more: dataset \"", job.spec().report().dataset(), "\" ",
+                   why));
 }
 
 absl::Status CheckContent(DataService::Stub& stub, const muster::v1::Job& job) {
@@ -76,7 +77,9 @@ ReportIdsReader::ReportIdsReader(const std::string& split, bool documents)
 absl::Status ReportIdsReader::Take(const ExportDatasetResponse& part) {
   if (part.part_case() == ExportDatasetResponse::kFile) {
     EndFile();
-    file_ = part.file() == qrels_ ? File::kQrels : part.file() == "corpus.jsonl" && needs_documents_ ? File::kCorpus : File::kOther;
+    file_ = File::kOther;
+    if (part.file() == qrels_) file_ = File::kQrels;
+    if (part.file() == "corpus.jsonl" && needs_documents_) file_ = File::kCorpus;
     is_header_ = true;
     return absl::OkStatus();
   }
@@ -116,7 +119,8 @@ void ReportIdsReader::EndFile() {
 
 absl::StatusOr<ReportIds> ReportIdsReader::Finish() {
   EndFile();
-  if (!IsComplete()) return absl::InternalError(absl::StrCat("the server's export has no ", has_queries_ ? "corpus.jsonl" : qrels_));
+  if (!has_queries_) return absl::InternalError(absl::StrCat("the server's export has no ", qrels_));
+  if (!IsComplete()) return absl::InternalError("the server's export has no corpus.jsonl");
   for (const std::string& id : ids_.documents) {
     if (id.find(kReplacementCharacter) == std::string::npos) continue;
     // Numbers follow the order of the original bytes.
@@ -126,7 +130,8 @@ absl::StatusOr<ReportIds> ReportIdsReader::Finish() {
   return std::move(ids_);
 }
 
-absl::StatusOr<ReportIds> FetchReportIds(const std::shared_ptr<grpc::Channel>& data, const muster::v1::Job& job, bool documents) {
+absl::StatusOr<ReportIds> FetchReportIds(const std::shared_ptr<grpc::Channel>& data, const muster::v1::Job& job,
+                                         bool documents) {
   const auto stub = DataService::NewStub(data);
   RETURN_IF_ERROR(CheckContent(*stub, job));
   ReportIdsReader reader(job.spec().report().split(), documents);
@@ -135,7 +140,8 @@ absl::StatusOr<ReportIds> FetchReportIds(const std::shared_ptr<grpc::Channel>& d
   RETURN_IF_ERROR(CheckContent(*stub, job));  // the name may have been replaced meanwhile
   const muster::v1::Evaluation* const report = ReportOf(job);
   if (documents && report != nullptr && ids.documents.size() != report->documents()) {
-    return absl::InternalError(absl::StrCat("the server's export has ", ids.documents.size(), " documents, and the evaluation had ",
+    return absl::InternalError(absl::StrCat("the server's export has ", ids.documents.size(),
+                                            " documents, and the evaluation had ",
                                             report->documents()));
   }
   return ids;

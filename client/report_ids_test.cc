@@ -18,7 +18,8 @@ Files Export() {
   return {{"queries.jsonl", "{\"_id\":\"q1\",\"text\":\"a\"}\n"},
           {"qrels/dev.tsv", "query-id\tcorpus-id\tscore\nother\td\t1\n"},
           {"qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\ta\t1\nq1\tb\t0\nq0\ta\t1\nq 7\tz\t0.5\n"},
-          {"corpus.jsonl", "{\"_id\":\"a\",\"title\":\"\",\"text\":\"x\"}\n{\"_id\":\"b\\\"\\\\\",\"title\":\"t\",\"text\":\"\"}\n"
+          {"corpus.jsonl", "{\"_id\":\"a\",\"title\":\"\",\"text\":\"x\"}\n"
+                           "{\"_id\":\"b\\\"\\\\\",\"title\":\"t\",\"text\":\"\"}\n"
                            "{\"_id\":\"é\",\"title\":\"t\",\"text\":\"y\"}\n"}};
 }
 
@@ -75,7 +76,8 @@ TEST(ReportIds, WhatAnExportLacksIsAnError) {
   Files without = Export();
   without.pop_back();
   EXPECT_THAT(std::string(Read(without, 10, corpus).status().message()), HasSubstr("no corpus.jsonl"));
-  EXPECT_THAT(std::string(Read({{"corpus.jsonl", "{\"title\":\"\"}\n"}}, 10, record).status().message()), HasSubstr("without an id"));
+  EXPECT_THAT(std::string(Read({{"corpus.jsonl", "{\"title\":\"\"}\n"}}, 10, record).status().message()),
+              HasSubstr("without an id"));
   Files replaced = Export();
   replaced.back().second = "{\"_id\":\"a\xEF\xBF\xBD\",\"title\":\"\",\"text\":\"\"}\n";
   EXPECT_TRUE(absl::IsFailedPrecondition(Read(replaced, 10, bytes).status()));

@@ -28,7 +28,8 @@ absl::StatusOr<std::string> ReadFrom(BlobClient& blobs, const std::string& diges
 
 absl::StatusOr<std::string> FetchStepLog(BlobClient& blobs, const muster::v1::Job& job) {
   if (EvaluatesOnly(job.spec())) {
-    return absl::FailedPreconditionError(absl::StrCat("job ", job.id(), " takes no step (duration.steps: 0), and so has no step log."));
+    return absl::FailedPreconditionError(absl::StrCat("job ", job.id(),
+                                                      " takes no step (duration.steps: 0), and so has no step log."));
   }
   if (!job.step_log_manifest().empty()) return ReadFrom(blobs, job.step_log_manifest(), "the stored step log");
   if (!job.checkpoints().empty()) {

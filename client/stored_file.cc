@@ -9,7 +9,8 @@
 
 namespace muster {
 
-absl::StatusOr<std::optional<std::string>> ReadStoredFile(BlobClient& blobs, const std::string& manifest, std::string_view path) {
+absl::StatusOr<std::optional<std::string>> ReadStoredFile(BlobClient& blobs, const std::string& manifest,
+                                                          std::string_view path) {
   ASSIGN_OR_RETURN(const auto stored, blobs.GetManifest(manifest));
   for (const muster::v1::FileEntry& file : stored.files()) {
     if (file.path() != path) continue;

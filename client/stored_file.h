@@ -12,6 +12,7 @@ namespace muster {
 
 // The content of the file `path` of a FileManifest; nothing: the manifest has no such file. NOT_FOUND: the manifest or the
 // file is no longer stored.
-absl::StatusOr<std::optional<std::string>> ReadStoredFile(BlobClient& blobs, const std::string& manifest, std::string_view path);
+absl::StatusOr<std::optional<std::string>> ReadStoredFile(BlobClient& blobs, const std::string& manifest,
+                                                          std::string_view path);
 
 }  // namespace muster

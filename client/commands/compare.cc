@@ -64,8 +64,9 @@ absl::Status KeepShared(Compared& compared) {
                                           compared.runs.size() == 2 ? "has" : "have", ", left out of the comparison."));
   }
   if (compared.runs[0].queries.size() >= 2) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(absl::StrJoin(compared.names, " and "), " share fewer than two judged queries. "
-                                                 "Compare runs of the same queries, or use --rule muster."));
+  return absl::InvalidArgumentError(
+      absl::StrCat(absl::StrJoin(compared.names, " and "),
+                   " share fewer than two judged queries. Compare runs of the same queries, or use --rule muster."));
 }
 
 absl::StatusOr<Compared> ReadFiles(const CompareFlags& flags) {
@@ -81,8 +82,9 @@ absl::StatusOr<Compared> ReadJobs(const Cli& cli, const CompareFlags& flags) {
   for (const std::string& given : flags.runs) {
     std::error_code error;
     if (!std::filesystem::is_regular_file(given, error)) continue;
-    return absl::InvalidArgumentError(absl::StrCat(given, " is a file. Runs are compared by judgments: add --qrels FILE. Without it "
-                                                   "the arguments are jobs."));
+    return absl::InvalidArgumentError(
+        absl::StrCat(given, " is a file. Runs are compared by judgments: add --qrels FILE. Without it the arguments are "
+                            "jobs."));
   }
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   ASSIGN_OR_RETURN(std::vector<JobValues> jobs, FetchJobValues(connection, flags.runs));
@@ -229,8 +231,8 @@ void PrintComparison(const Compared& compared, const Comparisons& all) {
 
 absl::StatusOr<int> Compare(const Cli& cli, const CompareFlags& flags) {
   if (flags.runs.size() < 2 || flags.runs.size() > kMostRuns) {
-    return absl::InvalidArgumentError(absl::StrCat("compare: ", Plural(flags.runs.size(), "run"), " given. Name 2 to ", kMostRuns,
-                                                   ": run files with --qrels FILE, or jobs."));
+    return absl::InvalidArgumentError(absl::StrCat("compare: ", Plural(flags.runs.size(), "run"), " given. Name 2 to ",
+                                                   kMostRuns, ": run files with --qrels FILE, or jobs."));
   }
   auto compared = flags.options.qrels.empty() ? ReadJobs(cli, flags) : ReadFiles(flags);
   if (!compared.ok()) return WithContext(compared.status(), "compare");
@@ -241,7 +243,8 @@ absl::StatusOr<int> Compare(const Cli& cli, const CompareFlags& flags) {
   std::vector<RunValues> values;
   for (const JudgedRun& run : compared->runs) values.push_back(run.values);
   const Comparisons all = CompareWithFirst(flags.options.metrics, values, flags.options.seed);
-  const absl::Status written = WritePerQuery(flags.options, [&] { return PerQueryText(flags.options.metrics, compared->runs); });
+  const absl::Status written = WritePerQuery(flags.options,
+                                             [&] { return PerQueryText(flags.options.metrics, compared->runs); });
   if (!written.ok()) return WithContext(written, "compare");
   if (cli.output != OutputFormat::kTable) {
     std::printf("%s", Format(ComparedJson(flags, *compared, all), cli.output).c_str());
@@ -258,8 +261,8 @@ void AddCompareCommand(CLI::App& app, Cli& cli) {
   CLI::App* command = app.add_subcommand("compare", "Test whether one run or job is better than another")->fallthrough();
   command
       ->add_option("runs", flags->runs,
-                   "Run files in TREC's format, plain or .gz, with --qrels; without it, jobs that measured the same split. All are "
-                   "compared with the first")
+                   "Run files in TREC's format, plain or .gz, with --qrels; without it, jobs that measured the same split. All "
+                   "are compared with the first")
       ->required()
       ->type_name("RUN...");
   AddOptionalRunFlags(*command, cli, flags->options, {"ndcg@10"});

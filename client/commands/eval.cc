@@ -75,8 +75,9 @@ absl::Status FollowAll(const Cli& cli, const Connection& connection, std::vector
   }
   std::vector<std::string> ids;
   for (const EvaluatedJob& one : jobs) ids.push_back(one.job.id());
-  const InterruptScope interrupt(absl::StrCat("jobs ", absl::StrJoin(ids, ", "), " keep running. Follow them with muster watch JOB, "
-                                              "or cancel them with muster cancel JOB."));
+  const InterruptScope interrupt(
+      absl::StrCat("jobs ", absl::StrJoin(ids, ", "),
+                   " keep running. Follow them with muster watch JOB, or cancel them with muster cancel JOB."));
   FILE* out = ProgressStream(cli);
   for (EvaluatedJob& one : jobs) {
     ProgressPrinter printer(out, StyleOf(out));
@@ -100,8 +101,8 @@ void PrintEvaluations(const Cli& cli, const EvalFlags& flags, const std::vector<
   if (!intervals.empty()) std::printf("\n95%% intervals\n%s", intervals.c_str());
 }
 
-// What is left to do once the jobs run: follow them, print their results, and write the files. Returns the first job's exit code
-// that is not 0.
+// What is left to do once the jobs run: follow them, print their results, and write the files. Returns the first job's exit
+// code that is not 0.
 absl::StatusOr<int> FinishEvaluations(const Cli& cli, const Connection& connection, const EvalFlags& flags,
                                       const std::filesystem::path& target, std::vector<EvaluatedJob> jobs) {
   RETURN_IF_ERROR(FollowAll(cli, connection, jobs));
@@ -148,7 +149,8 @@ absl::StatusOr<int> EvaluateModel(const Cli& cli, const EvalFlags& flags) {
       // The jobs before it are running. Name them, so that the user can cancel them.
       std::string started;
       for (const EvaluatedJob& other : jobs) {
-        absl::StrAppend(&started, " Job ", other.job.id(), " of ", other.job.spec().report().dataset(), " was submitted and runs.");
+        absl::StrAppend(&started, " Job ", other.job.id(), " of ", other.job.spec().report().dataset(),
+                        " was submitted and runs.");
       }
       return absl::Status(job.status().code(), absl::StrCat(job.status().message(), started));
     }
@@ -181,7 +183,8 @@ void AddEvalCommand(CLI::App& app, Cli& cli) {
   command->add_flag("--intervals", flags->intervals, "Also print 95% intervals of the means");
   command
       ->add_option("--out", flags->out,
-                   "A new or empty folder for summary.json, summary.csv, and per dataset queries.csv and (with --run-depth) run.trec")
+                   "A new or empty folder for summary.json, summary.csv, and per dataset queries.csv and (with --run-depth) "
+                   "run.trec")
       ->type_name("FOLDER");
   command->add_option("--set", flags->overrides, "A field of the job: --set resources.slots.min=4; may be repeated")
       ->type_name("FIELD=VALUE")

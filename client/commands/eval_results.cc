@@ -66,7 +66,8 @@ void ComputeIntervals(EvaluatedJob& one, std::vector<std::string>& notes) {
 // Files and folders of the result, below its temporary folder.
 class EvaluationFolder {
  public:
-  EvaluationFolder(const std::shared_ptr<grpc::Channel>& data, const std::filesystem::path& root, std::vector<std::string>& notes)
+  EvaluationFolder(const std::shared_ptr<grpc::Channel>& data, const std::filesystem::path& root,
+                   std::vector<std::string>& notes)
       : data_(data), blobs_(data), root_(root), notes_(notes) {}
 
   absl::Status Write(const EvaluatedJob& one) {
@@ -168,7 +169,8 @@ std::string IntervalTable(const std::vector<EvaluatedJob>& jobs) {
       const Evaluation* result = MeasuredBy(one.job);
       if (found == one.intervals.end() || result == nullptr) continue;
       any = true;
-      table.Add({metric, MetricCell(result->metrics().at(metric)), MetricCell(found->second.low), MetricCell(found->second.high),
+      table.Add({metric, MetricCell(result->metrics().at(metric)), MetricCell(found->second.low),
+                 MetricCell(found->second.high),
                  absl::StrCat(result->queries()), SplitLabel(one.job)});
     }
   }
@@ -187,7 +189,8 @@ Json IntervalsJson(const EvaluatedJob& one) {
 }
 
 Json EvaluationsJson(const std::string& model, const std::vector<EvaluatedJob>& jobs) {
-  Json json = {{"model", model}, {"evaluations", Json::array()}, {"means", MeansOverDatasets(jobs)}, {"confidence", kConfidence}};
+  Json json = {{"model", model}, {"evaluations", Json::array()}, {"means", MeansOverDatasets(jobs)},
+               {"confidence", kConfidence}};
   for (const EvaluatedJob& evaluated : jobs) {
     const Job& job = evaluated.job;
     Json one = {{"job", job.id()},
@@ -210,11 +213,13 @@ Json EvaluationsJson(const std::string& model, const std::vector<EvaluatedJob>& 
 }
 
 absl::Status WriteEvaluations(const std::shared_ptr<grpc::Channel>& data, const std::filesystem::path& target,
-                              const std::string& model, const std::vector<EvaluatedJob>& jobs, std::vector<std::string>& notes) {
+                              const std::string& model, const std::vector<EvaluatedJob>& jobs,
+                              std::vector<std::string>& notes) {
   ASSIGN_OR_RETURN(const std::unique_ptr<NewFolder> folder, NewFolder::Create("eval", target));
   EvaluationFolder files(data, folder->aside(), notes);
   for (const EvaluatedJob& one : jobs) RETURN_IF_ERROR(files.Write(one));
-  RETURN_IF_ERROR(WriteFileAtomically(folder->aside() / "summary.json", Format(EvaluationsJson(model, jobs), OutputFormat::kJson)));
+  RETURN_IF_ERROR(WriteFileAtomically(folder->aside() / "summary.json",
+                                      Format(EvaluationsJson(model, jobs), OutputFormat::kJson)));
   RETURN_IF_ERROR(WriteFileAtomically(folder->aside() / "summary.csv", SummaryCsv(jobs)));
   return folder->Publish();
 }

@@ -39,8 +39,8 @@ std::string IntervalTable(const std::vector<EvaluatedJob>& jobs);
 nlohmann::ordered_json IntervalsJson(const EvaluatedJob& job);
 nlohmann::ordered_json EvaluationsJson(const std::string& model, const std::vector<EvaluatedJob>& jobs);
 
-// Writes a new folder, completely or not at all: summary.json, summary.csv, and per dataset DATASET/SPLIT/queries.csv and, of jobs
-// with report.run_depth, DATASET/SPLIT/run.trec. `target`: a result of NewFolderTarget.
+// Writes a new folder, completely or not at all: summary.json, summary.csv, and per dataset DATASET/SPLIT/queries.csv and, of
+// jobs with report.run_depth, DATASET/SPLIT/run.trec. `target`: a result of NewFolderTarget.
 absl::Status WriteEvaluations(const std::shared_ptr<grpc::Channel>& data, const std::filesystem::path& target,
                               const std::string& model, const std::vector<EvaluatedJob>& jobs, std::vector<std::string>& notes);
 

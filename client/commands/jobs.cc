@@ -229,14 +229,17 @@ absl::StatusOr<int> WriteQueryValues(const Cli& cli, const GetFlags& flags, cons
   ASSIGN_OR_RETURN(const QueryValues values, FetchQueryValues(blobs, job));
   const auto ids = FetchReportIds(data, job, /*documents=*/false);
   if (absl::IsUnavailable(ids.status())) return ids.status();
-  if (!ids.ok()) std::fprintf(stderr, "note: the file has no ids of queries: %s\n", std::string(ids.status().message()).c_str());
+  if (!ids.ok()) {
+    std::fprintf(stderr, "note: the file has no ids of queries: %s\n", std::string(ids.status().message()).c_str());
+  }
   ASSIGN_OR_RETURN(const std::string csv, QueryValuesCsv(values, ids.ok() ? std::make_optional(*ids) : std::nullopt));
   const absl::Status written = WriteFileAtomically(flags.query_values, csv);
   if (!written.ok()) return absl::InvalidArgumentError(WithContext(written, "--query-values").message());
   return PrintWritten(cli, flags.query_values, "values", values.queries.size());
 }
 
-absl::StatusOr<int> WriteRun(const Cli& cli, const GetFlags& flags, const Job& job, const std::shared_ptr<grpc::Channel>& data) {
+absl::StatusOr<int> WriteRun(const Cli& cli, const GetFlags& flags, const Job& job,
+                             const std::shared_ptr<grpc::Channel>& data) {
   BlobClient blobs(data);
   ASSIGN_OR_RETURN(const std::string stored, FetchStoredRun(blobs, job));
   ASSIGN_OR_RETURN(const ReportIds ids, FetchReportIds(data, job, /*documents=*/true));

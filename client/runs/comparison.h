@@ -29,7 +29,8 @@ struct MetricComparison {
   double effect_size = 0;  // mean difference in standard deviations of the differences; may be infinite
   Wins wins;               // of B
   // The smallest difference that this many queries would show with kPower, at the level corrected for the number of
-  // comparisons; and how many queries would show the difference that was found; nothing if it is 0, or too many would be needed.
+  // comparisons; and how many queries would show the difference that was found; nothing if it is 0, or too many would be
+  // needed.
   double detectable = 0;
   std::optional<int64_t> queries_needed;
   std::string verdict;  // one sentence
@@ -42,8 +43,8 @@ std::vector<MeanOfRun> MeansOf(const RunValues& values, uint64_t seed);
 std::vector<MetricComparison> CompareRuns(const std::vector<std::string>& metrics, const RunValues& a, const RunValues& b,
                                           uint64_t seed);
 
-// The same for each run after the first and the first one, which is A: [run - 1][metric]. All runs have the same queries. The more
-// comparisons a reader sees, the more differ by chance, so the correction covers all metrics of all of them.
+// The same for each run after the first and the first one, which is A: [run - 1][metric]. All runs have the same queries. The
+// more comparisons a reader sees, the more differ by chance, so the correction covers all metrics of all of them.
 std::vector<std::vector<MetricComparison>> CompareWithFirst(const std::vector<std::string>& metrics,
                                                             absl::Span<const RunValues> runs, uint64_t seed);
 

@@ -83,7 +83,8 @@ TEST(CompareWithFirst, CorrectsForAllMetricsOfAllRunsAndNamesThemByLetter) {
   const auto found = CompareWithFirst({"ndcg@10", "mrr"}, {first, first, better}, kSeed);
   ASSERT_EQ(found.size(), 2u);
   EXPECT_EQ(found[0][0].verdict, "A and B have the same value for all of 300 queries");
-  EXPECT_THAT(found[1][0].verdict, AllOf(StartsWith("C is better than A by 0.0"), EndsWith("after Holm's correction for 4 comparisons")));
+  EXPECT_THAT(found[1][0].verdict, AllOf(StartsWith("C is better than A by 0.0"),
+                                         EndsWith("after Holm's correction for 4 comparisons")));
   EXPECT_NEAR(found[1][0].p_holm, 4 * found[1][0].test.p, 1e-12);
   EXPECT_EQ(found[1][0].difference.interval.low, CompareRuns({"ndcg@10"}, a, b, kSeed)[0].difference.interval.low)
       << "intervals do not depend on other comparisons";

@@ -18,7 +18,8 @@ using muster::v1::Job;
 using muster::v1::JobService;
 
 absl::Status Differ(const Job& a, const Job& b, const std::string& how) {
-  return absl::InvalidArgumentError(absl::StrCat(JobLabel(a), " and ", JobLabel(b), " cannot be compared query by query: ", how));
+  return absl::InvalidArgumentError(absl::StrCat(JobLabel(a), " and ", JobLabel(b), " cannot be compared query by query: ",
+                                                 how));
 }
 
 std::string ContentOf(const Job& job) { return job.resolved().report_dataset().substr(0, 12); }
@@ -54,7 +55,8 @@ absl::Status CheckSameQueries(const JobValues& a, const JobValues& b) {
   if (a.job.resolved().report_dataset() != b.job.resolved().report_dataset()) {
     const bool same_name = of_a.dataset() == of_b.dataset();
     return Differ(a.job, b.job,
-                  absl::StrCat("the first was measured on dataset ", of_a.dataset(), " (", ContentOf(a.job), "), the second on ",
+                  absl::StrCat("the first was measured on dataset ", of_a.dataset(), " (", ContentOf(a.job),
+                               "), the second on ",
                                same_name ? "other content of that name" : absl::StrCat("dataset ", of_b.dataset()), " (",
                                ContentOf(b.job), "). Measure one of them again with muster eval."));
   }
@@ -68,7 +70,8 @@ absl::Status CheckSameQueries(const JobValues& a, const JobValues& b) {
   }
   if (a.values.queries == b.values.queries) return absl::OkStatus();
   return Differ(a.job, b.job, absl::StrCat("they have values of ", a.values.queries.size(), " and ", b.values.queries.size(),
-                                           " queries, which are not the same ones. Measure both again with one version of Muster."));
+                                           " queries, which are not the same ones. Measure both again with one version of "
+                                           "Muster."));
 }
 
 absl::StatusOr<JudgedRun> RunOf(const JobValues& job, const std::vector<std::string>& metrics) {
@@ -79,8 +82,8 @@ absl::StatusOr<JudgedRun> RunOf(const JobValues& job, const std::vector<std::str
     if (found == job.values.values.end()) {
       return absl::InvalidArgumentError(
           absl::StrCat("--metric: ", JobLabel(job.job), " has not measured ", metric, ". It has ",
-                       absl::StrJoin(MetricNamesOf(job.values), ", "), ". Name one of these, or measure the model again with muster eval ",
-                       "--metric ", metric, "."));
+                       absl::StrJoin(MetricNamesOf(job.values), ", "),
+                       ". Name one of these, or measure the model again with muster eval --metric ", metric, "."));
     }
     run.values.push_back(found->second);
   }

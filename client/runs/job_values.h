@@ -26,8 +26,8 @@ absl::StatusOr<std::vector<JobValues>> FetchJobValues(const Connection& connecti
 // INVALID_ARGUMENT names both jobs and what differs: the dataset, its content, the split, ignore_identical_ids, or the queries.
 absl::Status CheckSameQueries(const JobValues& a, const JobValues& b);
 
-// The values of the metrics, [metric][query], with the queries' numbers as their ids. INVALID_ARGUMENT: the job has not measured
-// one of them.
+// The values of the metrics, [metric][query], with the queries' numbers as their ids. INVALID_ARGUMENT: the job has not
+// measured one of them.
 absl::StatusOr<JudgedRun> RunOf(const JobValues& job, const std::vector<std::string>& metrics);
 
 // "first (k3v9x0qa)"

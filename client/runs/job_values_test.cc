@@ -32,9 +32,11 @@ TEST(CheckSameQueries, NamesWhatDiffers) {
   JobValues same = Measured("b");
   same.job.mutable_spec()->mutable_report()->set_dataset("another-name");
   EXPECT_TRUE(CheckSameQueries(Measured("a"), same).ok()) << "a name is not a content";
-  JobValues content = Measured("b"), dataset = Measured("b"), split = Measured("b"), rule = Measured("b"), queries = Measured("b");
+  JobValues content = Measured("b"), dataset = Measured("b"), split = Measured("b"), rule = Measured("b"),
+      queries = Measured("b");
   content.job.mutable_resolved()->set_report_dataset("fedcba9876543210");
-  EXPECT_THAT(Difference(content), HasSubstr("dataset scifact (0123456789ab), the second on other content of that name (fedcba987654)"));
+  EXPECT_THAT(Difference(content), HasSubstr("dataset scifact (0123456789ab), the second on other content of that name "
+                                             "(fedcba987654)"));
   dataset.job.mutable_resolved()->set_report_dataset("fedcba9876543210");
   dataset.job.mutable_spec()->mutable_report()->set_dataset("nfcorpus");
   EXPECT_THAT(Difference(dataset), HasSubstr("the second on dataset nfcorpus (fedcba987654)"));
@@ -52,7 +54,8 @@ TEST(RunOf, HasTheValuesOfTheMetricsAndNamesThoseThatAreMissing) {
   EXPECT_THAT(run->queries, ElementsAre("0", "2"));
   EXPECT_THAT(run->values, ElementsAre(ElementsAre(0, 0.25), ElementsAre(0.5, 1)));
   EXPECT_THAT(std::string(RunOf(Measured("a"), {"map"}).status().message()),
-              AllOf(HasSubstr("eval-a (a) has not measured map. It has ndcg@10, mrr."), HasSubstr("muster eval --metric map.")));
+              AllOf(HasSubstr("eval-a (a) has not measured map. It has ndcg@10, mrr."),
+                    HasSubstr("muster eval --metric map.")));
   JobValues few = Measured("a");
   few.values = {.queries = {0}, .values = {{"mrr", {1}}}};
   EXPECT_TRUE(absl::IsInvalidArgument(RunOf(few, {"mrr"}).status()));

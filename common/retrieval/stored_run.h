@@ -1,5 +1,6 @@
-// The rankings of a report (report.run_depth), which rank 0 stores next to the values by query. Ranks know documents and queries
-// by number, so the file has numbers: `muster get --run` and `muster eval --out` replace them by ids (client/report_ids.h).
+// The rankings of a report (report.run_depth), which rank 0 stores next to the values by query. Ranks know documents and
+// queries by number, so the file has numbers: `muster get --run` and `muster eval --out` replace them by ids
+// (client/report_ids.h).
 //
 // The file is binary, little-endian: kStoredRunMagic, then for each query its number (4 bytes), the length of its ranking
 // (4 bytes), the documents' numbers (4 bytes each, best first), and their scores (float32). Queries are in ascending order.

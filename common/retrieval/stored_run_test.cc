@@ -58,7 +58,8 @@ TEST_F(StoredRun, RefusesEveryBeginningOfAFileThatEndsWithinARanking) {
     EXPECT_TRUE(absl::IsDataLoss(TextOf(std::string_view(bytes).substr(0, size)).status())) << size;
   }
   EXPECT_THAT(std::string(TextOf(bytes.substr(0, bytes.size() - 1)).status().message()), HasSubstr("of query 2"));
-  EXPECT_TRUE(absl::IsDataLoss(TextOf(absl::StrCat(kStoredRunMagic.data(), std::string(8, '\xff'))).status())) << "a huge length";
+  EXPECT_TRUE(absl::IsDataLoss(TextOf(absl::StrCat(kStoredRunMagic.data(), std::string(8, '\xff'))).status()))
+      << "a huge length";
 }
 
 TEST_F(StoredRun, AFileThatCannotBeWrittenIsNamed) {

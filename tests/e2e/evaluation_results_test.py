@@ -100,7 +100,8 @@ class EvaluationResults(unittest.TestCase):
         per_query = self.cluster.folder / "compared.csv"
         found = self.cluster.ok("compare", "first", "second", "--metric", "ndcg@10", "--metric", "precision@5", "--per-query", per_query,
                                 "--output", "json").json()
-        metrics = {name: {e["label"]: e["metrics"] for e in self.cluster.job(name)["evaluations"]}["trained"] for name in ("first", "second")}
+        metrics = {name: {e["label"]: e["metrics"] for e in self.cluster.job(name)["evaluations"]}["trained"]
+                   for name in ("first", "second")}
         for one in found["metrics"]:
             self.assertAlmostEqual(one["a"]["mean"], metrics["first"][one["metric"]], 12)
             self.assertAlmostEqual(one["b"]["mean"], metrics["second"][one["metric"]], 12)

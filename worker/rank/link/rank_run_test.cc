@@ -156,7 +156,8 @@ TEST_F(RunRankTest, AJobThatOnlyEvaluatesStoresValuesByQueryAndRankings) {
     const auto files = blobs_.GetManifest(all[0].StepLog());
     ASSERT_TRUE(files.ok()) << files.status();
     EXPECT_EQ(files->files_size(), 2) << files->DebugString();
-    const Stored stored = {*blobs_.GetBytes(BlobOf(results, "report_queries.csv")), *blobs_.GetBytes(BlobOf(results, kStoredRunFile))};
+    const Stored stored = {*blobs_.GetBytes(BlobOf(results, "report_queries.csv")),
+                           *blobs_.GetBytes(BlobOf(results, kStoredRunFile))};
     EXPECT_THAT(stored.values, testing::HasSubstr(",precision@3"));
     size_t queries = 0;
     ASSERT_TRUE(ForEachRanking(stored.rankings, [&](const StoredRanking& ranking) {

@@ -33,7 +33,8 @@ absl::StatusOr<std::string> StoredFolder(const std::filesystem::path& folder, Bl
   return blobs.PutManifest(files);
 }
 
-absl::StatusOr<std::string> StoredResults(const ReportResults& results, const std::filesystem::path& folder, BlobClient& blobs) {
+absl::StatusOr<std::string> StoredResults(const ReportResults& results, const std::filesystem::path& folder,
+                                          BlobClient& blobs) {
   RETURN_IF_ERROR(MakeFolders(folder));
   RETURN_IF_ERROR(AddQueryValues(results, folder));
   RETURN_IF_ERROR(AddRankings(results, folder));
