@@ -23,8 +23,8 @@ absl::StatusOr<QueryValues> ParseQueryValues(const std::string& text);
 // The values that the job has stored. FAILED_PRECONDITION: it has stored none, and why.
 absl::StatusOr<QueryValues> FetchQueryValues(BlobClient& blobs, const muster::v1::Job& job);
 
-// The evaluation that they belong to: that of the trained model, or of the model that an evaluation job measured. Null: there
-// is none.
+// The evaluation that they belong to: that of the trained model, or of the model that an evaluation job measured. Null if it
+// has not been made.
 const muster::v1::Evaluation* ReportOf(const muster::v1::Job& job);
 
 }  // namespace muster

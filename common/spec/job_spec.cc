@@ -16,6 +16,7 @@
 #include "common/spec/job_source.h"
 #include "common/spec/number_ranges.h"
 #include "common/spec/profiles.h"
+#include "common/spec/report_metrics.h"
 #include "common/spec/stages.h"
 #include "common/status.h"
 
@@ -184,25 +185,6 @@ absl::Status CheckMining(const JobSpec& spec) {
                                               ". Lower it, or widen the ranks."));
 }
 
-absl::Status CheckReport(const muster::v1::ReportSpec& report) {
-  RETURN_IF_ERROR(CheckReference("report.dataset", report.dataset()));
-  RETURN_IF_ERROR(CheckReference("report.split", report.split()));
-  constexpr int kMostMetrics = 50;  // each one is a time series of the coordinator
-  if (report.metrics_size() > kMostMetrics) {
-    return Wrong("report.metrics", absl::StrCat("has ", report.metrics_size(), " metrics, at most ", kMostMetrics,
-                                                " are measured. Remove some."));
-  }
-  const auto& metrics = report.metrics();
-  for (int i = 0; i < metrics.size(); ++i) {
-    const std::string field = absl::StrCat("report.metrics[", i, "]");
-    if (const auto metric = ParseMetricName(metrics[i]); !metric.ok()) return Wrong(field, metric.status().message());
-    if (std::find(metrics.begin(), metrics.begin() + i, metrics[i]) != metrics.begin() + i) {
-      return Wrong(field, absl::StrCat("\"", metrics[i], "\" is in the list already. Remove it."));
-    }
-  }
-  return absl::OkStatus();
-}
-
 absl::Status CheckEvaluation(const JobSpec& spec) {
   if (spec.has_mine()) return CheckMining(spec);
   if (spec.has_evaluate() && EvaluatesOnly(spec)) {
@@ -217,7 +199,9 @@ absl::Status CheckEvaluation(const JobSpec& spec) {
     }
   }
   if (spec.has_report()) {
-    RETURN_IF_ERROR(CheckReport(spec.report()));
+    RETURN_IF_ERROR(CheckReference("report.dataset", spec.report().dataset()));
+    RETURN_IF_ERROR(CheckReference("report.split", spec.report().split()));
+    RETURN_IF_ERROR(CheckReportMetrics(spec.report()));
   } else if (EvaluatesOnly(spec)) {
     RETURN_IF_ERROR(CheckExportAlone(spec.model()));
   }
