@@ -95,7 +95,7 @@ TEST(CompareWithFirst, CorrectsForAllMetricsOfAllRunsAndNamesThemByLetter) {
               StartsWith("no difference between A and C shown (p = 0."));
 }
 
-// Whole comparisons of two alike runs with three metrics: at most 5% of them may name a better one for any metric.
+// Compares two equally good runs in three metrics: at most 5% of the comparisons may call one run better in any metric.
 TEST(CompareRuns, CallsEqualRunsDifferentInAtMost5PercentOfComparisons) {
   constexpr int kComparisons = 300, kQueries = 60;
   CounterRandom random(kSeed);

@@ -14,6 +14,7 @@
 #include "common/model/parts.h"
 #include "common/retrieval/metric_name.h"
 #include "common/spec/job_source.h"
+#include "common/spec/label_noise.h"
 #include "common/spec/number_ranges.h"
 #include "common/spec/profiles.h"
 #include "common/spec/report_metrics.h"
@@ -117,6 +118,7 @@ absl::Status CheckLoss(const muster::v1::LossSpec& loss) {
 
 absl::Status CheckData(const JobSpec& spec) {
   const muster::v1::DataSpec& data = spec.data();
+  RETURN_IF_ERROR(CheckNoise(data));
   if (data.train().empty()) {
     if (EvaluatesOnly(spec)) return absl::OkStatus();
     return Wrong("data.train", "is missing. Name an imported dataset.");
@@ -293,6 +295,7 @@ void FillDefaults(JobSpec& spec) {
   MUSTER_DEFAULT(*data.mutable_positives(), per_query, 4);
   MUSTER_DEFAULT(*data.mutable_positives(), weigh, false);
   MUSTER_DEFAULT(*data.mutable_negatives(), per_query, 0);
+  FillNoise(data);
 
   MUSTER_DEFAULT(*spec.mutable_loss(), temperature, 0.05f);
   if (spec.loss().has_distill()) {

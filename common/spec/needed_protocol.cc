@@ -1,6 +1,7 @@
 // Which agents can run a job.
 #include "common/retrieval/metric_name.h"
 #include "common/spec/job_spec.h"
+#include "common/spec/label_noise.h"
 #include "common/version.h"
 
 namespace muster {
@@ -32,7 +33,7 @@ bool AnyIsFrozen(const muster::v1::ModelCheckpoint& checkpoint) {
 }  // namespace
 
 uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
-  if (NeedsReportResults(spec.report())) return kLabelNoiseProtocol;
+  if (HasNoise(spec.data()) || NeedsReportResults(spec.report())) return kLabelNoiseProtocol;
   const bool frozen = !spec.model().freeze().empty() || AnyIsFrozen(resolved.model_checkpoint());
   if (spec.has_mine() || frozen || NeedsTrainingAids(spec)) return kTrainingAidsProtocol;
   if (spec.has_evaluate() && IsNewMetric(spec.evaluate().metric())) return kMetricsProtocol;

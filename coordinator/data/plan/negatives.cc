@@ -28,7 +28,7 @@ bool MayHaveNegatives(const Dataset& dataset, uint32_t split, const ChoiceRules&
   // If there is no negative, everything that any query brings is also relevant to the first query.
   absl::flat_hash_set<uint32_t> relevant_to_first, brought;
   for (size_t i = 0; i < queries.size(); ++i) {
-    const PassagesOfQuery judged = JudgedPassages(dataset.judgments(split, queries[i]), rules);
+    const PassagesOfQuery judged = JudgedPassages(ReadJudgments(dataset, split, queries[i], rules).judgments, rules);
     if (rules.negatives_per_query > 0 && !judged.negatives.empty()) return true;
     if (!together) continue;
     if (i == 0) relevant_to_first.insert(judged.relevant.begin(), judged.relevant.end());
@@ -39,7 +39,7 @@ bool MayHaveNegatives(const Dataset& dataset, uint32_t split, const ChoiceRules&
   }
   if (!together) return false;
   return std::ranges::any_of(queries, [&](uint32_t query) {
-    const PassagesOfQuery judged = JudgedPassages(dataset.judgments(split, query), rules);
+    const PassagesOfQuery judged = JudgedPassages(ReadJudgments(dataset, split, query, rules).judgments, rules);
     const auto relevant = std::ranges::count_if(judged.relevant, [&](uint32_t p) { return brought.contains(p); });
     return static_cast<size_t>(relevant) < brought.size();
   });
@@ -49,7 +49,7 @@ bool MayBringSeveralPositives(const Dataset& dataset, uint32_t split, const Choi
                               const std::vector<uint32_t>& queries) {
   if (rules.draw_one || rules.positives_per_query == 1) return false;
   return std::ranges::any_of(queries, [&](uint32_t query) {
-    return JudgedPassages(dataset.judgments(split, query), rules).selectable.size() > 1;
+    return JudgedPassages(ReadJudgments(dataset, split, query, rules).judgments, rules).selectable.size() > 1;
   });
 }
 
@@ -57,9 +57,9 @@ uint64_t CountHardNegatives(const Dataset& dataset, uint32_t split, const Choice
                             const std::vector<uint32_t>& queries) {
   uint64_t count = 0;
   for (const uint32_t query : queries) {
-    const auto judgments = dataset.judgments(split, query);
-    if (std::ranges::none_of(judgments, [](const Judgment& judgment) { return judgment.hard_negative != 0; })) continue;
-    count += JudgedPassages(judgments, rules).negatives.size();
+    const auto has_negatives = [](const Judgment& judgment) { return judgment.hard_negative != 0; };
+    if (std::ranges::none_of(dataset.judgments(split, query), has_negatives)) continue;
+    count += JudgedPassages(ReadJudgments(dataset, split, query, rules).judgments, rules).negatives.size();
   }
   return count;
 }

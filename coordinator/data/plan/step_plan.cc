@@ -47,6 +47,10 @@ uint64_t DigestOf(const StepPlan& plan, const std::string& identity, const Datas
   AddToDigest(hash, plan.ignored_offsets);
   AddToDigest(hash, plan.ignored);
   AddToDigest(hash, plan.row_weights);
+  if (plan.has_noise) {
+    hash.Update("noise");
+    AddToDigest(hash, plan.noise_positives);
+  }
   if (!plan.teacher_offsets.empty()) {  // otherwise the digest is that of versions without distillation
     AddToDigest(hash, plan.teacher_offsets);
     AddToDigest(hash, plan.teacher_columns);
@@ -99,7 +103,7 @@ absl::StatusOr<PlanInputs> MakePlanInputs(const Dataset& dataset, const muster::
 std::vector<uint32_t> SelectableQueries(const Dataset& dataset, uint32_t split, const ChoiceRules& rules) {
   std::vector<uint32_t> queries;
   for (uint32_t query = 0; query < dataset.queries(); ++query) {
-    if (HasSelectablePositive(dataset.judgments(split, query), rules)) queries.push_back(query);
+    if (HasSelectablePositive(ReadJudgments(dataset, split, query, rules).judgments, rules)) queries.push_back(query);
   }
   return queries;
 }
@@ -108,13 +112,15 @@ size_t StepPlan::MemoryBytes() const {
   return sizeof(StepPlan) + sizeof(uint32_t) * (queries.capacity() + passages.capacity() + positive_offsets.capacity() +
                                                 positives.capacity() + positive_weights.capacity() +
                                                 ignored_offsets.capacity() + ignored.capacity() +
-                                                row_weights.capacity() + teacher_offsets.capacity() +
-                                                teacher_columns.capacity() + teacher_scores.capacity());
+                                                row_weights.capacity() + noise_positives.capacity() +
+                                                teacher_offsets.capacity() + teacher_columns.capacity() +
+                                                teacher_scores.capacity());
 }
 
 StepPlan PlanStep(const PlanInputs& inputs, uint64_t step) {
   const Dataset& dataset = *inputs.dataset;
   StepPlan plan;
+  plan.has_noise = inputs.rules.noise != nullptr;
   const uint64_t steps = StepsPerEpoch(inputs.queries.size(), inputs.batch);
   plan.step = step;
   plan.epoch = step / steps;
@@ -139,10 +145,11 @@ StepPlan PlanStep(const PlanInputs& inputs, uint64_t step) {
   const bool distill = inputs.rules.distill;
   if (distill) plan.teacher_offsets.push_back(0);
   for (const uint32_t query : plan.queries) {
-    PassagesOfQuery judged = JudgedPassages(dataset.judgments(inputs.split, query), inputs.rules,
-                                            distill ? dataset.scores(inputs.split, query) : std::span<const float>());
+    const TrainingJudgments read = ReadJudgments(dataset, inputs.split, query, inputs.rules);
+    PassagesOfQuery judged = JudgedPassages(read.judgments, inputs.rules, distill ? read.scores : std::span<const float>());
     const Choice choice = ChoosePassages(judged, inputs.rules, plan.epoch, query);
     for (const PassagesOfQuery::Positive& positive : choice.positives) {
+      if (read.IsInjected(positive.passage)) plan.noise_positives.push_back(static_cast<uint32_t>(plan.positives.size()));
       plan.positives.push_back(column(positive.passage));
       if (inputs.weigh) plan.positive_weights.push_back(positive.grade);
     }

@@ -43,6 +43,8 @@ struct StepPlan {
   std::vector<uint32_t> passages;  // column → passage of the dataset
   std::vector<uint32_t> positive_offsets, positives;
   std::vector<float> positive_weights;  // one per element of `positives`; empty: all equal
+  bool has_noise = false;                 // with rules.noise
+  std::vector<uint32_t> noise_positives;  // indices into `positives`, ascending: those that noise put there
   std::vector<uint32_t> ignored_offsets, ignored;
   std::vector<float> row_weights;  // empty: all 1
   // With rules.distill: each row's passages that a teacher scored, of those that its query brought, positives first. A list of

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/deterministic_bytes.h"
 #include "common/digest.h"
 #include "common/nearest_name.h"
@@ -53,8 +54,8 @@ bool HasPositive(const Dataset& dataset, uint32_t split) {
   return false;
 }
 
-// The name of what mining makes is free, or it is that of the mined dataset and its owner asks. It is checked again when
-// the dataset is published.
+// The name mine.out must be free, or be the searched dataset's own name, which only its owner may use. This is checked
+// again when the dataset is published.
 absl::Status CheckMinedName(DataStores& stores, const muster::v1::MineSpec& mine, const std::string& owner) {
   const auto existing = stores.catalogue->GetDataset(mine.out());
   if (absl::IsNotFound(existing.status())) return absl::OkStatus();
@@ -69,10 +70,9 @@ absl::Status CheckMinedName(DataStores& stores, const muster::v1::MineSpec& mine
 
 // Without a negative every objective's loss is 0 and nothing is trained, except that the joint likelihoods even out the
 // scores of a query's several positives.
-absl::Status CheckNegatives(const Dataset& dataset, uint32_t split, const JobSpec& spec, const JobSpec& given,
+absl::Status CheckNegatives(const Dataset& dataset, uint32_t split, const ChoiceRules& rules,
+                            const std::vector<uint32_t>& queries, const JobSpec& spec, const JobSpec& given,
                             std::vector<std::string>& notes) {
-  ASSIGN_OR_RETURN(const ChoiceRules rules, MakeChoiceRules(dataset, spec));
-  const std::vector<uint32_t> queries = SelectableQueries(dataset, split, rules);
   const uint64_t unused =
       rules.negatives_per_query == 0 ? CountHardNegatives(dataset, split, rules, queries) : 0;
   if (unused > 0 && !given.data().negatives().has_per_query()) {
@@ -98,11 +98,10 @@ absl::Status CheckNegatives(const Dataset& dataset, uint32_t split, const JobSpe
   return WrongField("data.train", absl::StrCat(fact, ", so the loss would be 0 at every step. ", remedy));
 }
 
-// Without a list that says something, loss.distill would have no effect.
-absl::Status CheckTeacher(const Dataset& dataset, uint32_t split, const JobSpec& spec, std::vector<std::string>& notes) {
+// If no list has anything to compare, loss.distill would have no effect.
+absl::Status CheckTeacher(const Dataset& dataset, uint32_t split, const ChoiceRules& rules,
+                          const std::vector<uint32_t>& queries, const JobSpec& spec, std::vector<std::string>& notes) {
   if (!spec.loss().has_distill()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const ChoiceRules rules, MakeChoiceRules(dataset, spec));
-  const std::vector<uint32_t> queries = SelectableQueries(dataset, split, rules);
   const TeacherListCounts counts = CountTeacherLists(dataset, split, rules, queries, spec.loss().distill().kind());
   const std::string of_split = absl::StrCat(" of split \"", spec.data().split(), "\"");
   if (counts.scores == 0) {
@@ -124,18 +123,68 @@ absl::Status CheckTeacher(const Dataset& dataset, uint32_t split, const JobSpec&
   return absl::OkStatus();
 }
 
+bool HasHardNegative(const Dataset& dataset, uint32_t split) {
+  const auto is_hard = [](const Judgment& judgment) { return judgment.hard_negative == kHardNegative; };
+  for (uint32_t query = 0; query < dataset.queries(); ++query) {
+    if (std::ranges::any_of(dataset.judgments(split, query), is_hard)) return true;
+  }
+  return false;
+}
+
+// "data.noise: of 1000 positives of split "train", 98 are replaced by random passages and 51 are dropped."
+std::string NoiseNote(const NoiseCounts& counts, const JobSpec& spec) {
+  const muster::v1::NoiseSpec& noise = spec.data().noise();
+  std::vector<std::string> parts;
+  const auto add = [&](double share, uint64_t count, absl::string_view what) {
+    if (share > 0) parts.push_back(absl::StrCat(count, count == 1 ? " is " : " are ", what));
+  };
+  add(noise.random_passages(), counts.random_passages, "replaced by random passages");
+  add(noise.hard_negatives(), counts.hard_negatives, "replaced by hard negatives of their query");
+  add(noise.other_positives(), counts.other_positives, "replaced by positives of other queries");
+  add(noise.dropped(), counts.dropped, "dropped");
+  if (counts.no_longer_selectable > 0) {
+    add(1, counts.no_longer_selectable, "no longer selected because of the error of their grades");
+  }
+  std::string text = absl::StrCat("data.noise: of ", counts.positives, " positives of split \"", spec.data().split(), "\", ");
+  absl::StrAppend(&text, parts.empty() ? "all have an error in their grades" : absl::StrJoin(parts, ", "), ".");
+  if (counts.not_replaceable > 0) {
+    absl::StrAppend(&text, " ", counts.not_replaceable, " more ", counts.not_replaceable == 1 ? "is" : "are",
+                    " kept, because no passage that is not relevant could replace ",
+                    counts.not_replaceable == 1 ? "it." : "them.");
+  }
+  return text;
+}
+
+// `rules`: with the noise.
+absl::Status CheckLabelNoise(const Dataset& dataset, uint32_t split, const ChoiceRules& rules, const JobSpec& spec,
+                             std::vector<std::string>& notes) {
+  if (rules.noise == nullptr) return absl::OkStatus();
+  if (spec.data().noise().hard_negatives() > 0 && !HasHardNegative(dataset, split)) {
+    return WrongField("data.noise.hard_negatives",
+                      absl::StrCat("split \"", spec.data().split(), "\" of dataset \"", spec.data().train(),
+                                   "\" has no hard negatives. Import or mine some (docs/guides/mining.md), or use "
+                                   "random_passages or other_positives."));
+  }
+  const NoiseCounts counts = rules.noise->Count([&](const Judgment& judgment) { return IsSelectable(judgment, rules); });
+  notes.push_back(NoiseNote(counts, spec));
+  return absl::OkStatus();
+}
+
 // Caches the result, so that equal requests walk the split's judgments once.
 absl::StatusOr<std::shared_ptr<const TrainingFacts>> FactsOf(DataStores& stores, std::shared_ptr<const Dataset> dataset,
                                                              uint32_t split, const JobSpec& spec, const JobSpec& given) {
   const auto walk = [&]() -> absl::StatusOr<std::shared_ptr<const TrainingFacts>> {
-    TrainingFacts facts{.queries = TrainQueries(*dataset, split, spec.data())};
-    if (facts.queries == 0) {
+    ASSIGN_OR_RETURN(const ChoiceRules rules, MakeChoiceRules(*dataset, spec));
+    const std::vector<uint32_t> queries = SelectableQueries(*dataset, split, rules);
+    TrainingFacts facts{.queries = queries.size()};
+    if (queries.empty()) {
       return WrongField("data.split", absl::StrCat("no query of split \"", spec.data().split(), "\" of dataset \"",
                                                    spec.data().train(), "\" has a positive that may be chosen. Choose "
                                                    "another split, or change positives.sources or positives.min_grade."));
     }
-    RETURN_IF_ERROR(CheckNegatives(*dataset, split, spec, given, facts.notes));
-    RETURN_IF_ERROR(CheckTeacher(*dataset, split, spec, facts.notes));
+    RETURN_IF_ERROR(CheckLabelNoise(*dataset, split, rules, spec, facts.notes));
+    RETURN_IF_ERROR(CheckNegatives(*dataset, split, rules, queries, spec, given, facts.notes));
+    RETURN_IF_ERROR(CheckTeacher(*dataset, split, rules, queries, spec, facts.notes));
     return std::make_shared<const TrainingFacts>(std::move(facts));
   };
   const std::string key = Sha256Hex(absl::StrCat(dataset->digest(), " ", split, " ", spec.batch().queries(), " ",

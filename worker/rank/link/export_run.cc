@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/spec/label_noise.h"
 #include "common/spec/stages.h"
 #include "common/status.h"
 
@@ -37,6 +38,7 @@ ModelCard CardFor(const muster::rank::v1::RankConfig& config, const std::optiona
                {"queries", absl::StrCat(config.resolved().train_queries())},
                {"positives per query", absl::StrCat(spec.data().positives().per_query())},
                {"negatives per query", absl::StrCat(spec.data().negatives().per_query())}};
+  if (const std::string noise = NoiseText(spec.data()); !noise.empty()) card.data.push_back({"label noise", noise});
   std::string objective = muster::v1::Objective_Name(spec.loss().objective()).substr(sizeof("OBJECTIVE_") - 1);
   std::transform(objective.begin(), objective.end(), objective.begin(), [](unsigned char c) { return std::tolower(c); });
   card.settings = {{"objective", objective},
