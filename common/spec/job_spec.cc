@@ -17,6 +17,7 @@
 #include "common/spec/label_noise.h"
 #include "common/spec/number_ranges.h"
 #include "common/spec/profiles.h"
+#include "common/spec/report_metrics.h"
 #include "common/spec/stages.h"
 #include "common/status.h"
 
@@ -202,6 +203,7 @@ absl::Status CheckEvaluation(const JobSpec& spec) {
   if (spec.has_report()) {
     RETURN_IF_ERROR(CheckReference("report.dataset", spec.report().dataset()));
     RETURN_IF_ERROR(CheckReference("report.split", spec.report().split()));
+    RETURN_IF_ERROR(CheckReportMetrics(spec.report()));
   } else if (EvaluatesOnly(spec)) {
     RETURN_IF_ERROR(CheckExportAlone(spec.model()));
   }
@@ -326,6 +328,7 @@ void FillDefaults(JobSpec& spec) {
     SetIfEmpty(*spec.mutable_report()->mutable_split(), "test");
     MUSTER_DEFAULT(*spec.mutable_report(), allow_selection_split, false);
     if (!spec.report().ignore_identical_ids()) spec.mutable_report()->clear_ignore_identical_ids();
+    if (spec.report().run_depth() == 0) spec.mutable_report()->clear_run_depth();
   }
 
   if (spec.has_mine()) FillMiningDefaults(*spec.mutable_mine());

@@ -79,5 +79,17 @@ TEST(NeededProtocol, AnOldAgentIsNotAskedForAMetricThatItDoesNotKnow) {
   for (const char* added : {"precision@5", "precision@1", "ndcg", "recall", "map"}) EXPECT_EQ(needed(added), 8) << added;
 }
 
+TEST(NeededProtocol, AnOldAgentIsNotAskedForResultsThatItsRanksDoNotStore) {
+  JobSpec spec = Good();
+  spec.mutable_report()->set_dataset("scifact");
+  FillDefaults(spec);
+  EXPECT_EQ(NeededProtocol(spec, {}), 0);
+  JobSpec metrics = spec, rankings = spec;
+  metrics.mutable_report()->add_metrics("ndcg@5");
+  EXPECT_EQ(NeededProtocol(metrics, {}), kLabelNoiseProtocol);
+  rankings.mutable_report()->set_run_depth(100);
+  EXPECT_EQ(NeededProtocol(rankings, {}), kLabelNoiseProtocol);
+}
+
 }  // namespace
 }  // namespace muster

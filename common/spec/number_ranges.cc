@@ -74,6 +74,7 @@ constexpr auto kRanges = std::to_array<NumberRange>({
     {.field = "stages.warmup", .low = 0, .high = 1, .note = "(a share of the stage's steps)"},
     {.field = "evaluate.every_steps", .low = 1, .high = kMany},
     {.field = "evaluate.early_stop.patience", .low = 1, .high = kMany, .note = "(or remove early_stop)"},
+    {.field = "report.run_depth", .low = 0, .high = 10000, .note = "(0: no rankings)"},
     {.field = "mine.ranks.first", .low = 1, .high = 10000},
     {.field = "mine.ranks.last", .low = 1, .high = 10000},
     {.field = "mine.per_query", .low = 1, .high = 4096},

@@ -2,15 +2,12 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cctype>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "common/files.h"
-#include "common/query_values_file.h"
 #include "common/spec/label_noise.h"
 #include "common/spec/stages.h"
 #include "common/status.h"
@@ -124,21 +121,6 @@ absl::Status StoreModel(const muster::rank::v1::RankConfig& config, const std::f
   // The job succeeds with the other ranks only if the model is stored.
   const absl::Status together = group.Barrier();
   return config.rank() == 0 ? absl::OkStatus() : together;
-}
-
-std::string StoredStepLog(const StepLog& steps, const std::string& query_values, const std::filesystem::path& scratch,
-                          BlobClient& blobs) {
-  const auto store = [&]() -> absl::StatusOr<std::string> {
-    const std::filesystem::path folder = scratch / "step-log";
-    RETURN_IF_ERROR(steps.WriteTo(folder, steps.Size()));
-    if (!query_values.empty()) RETURN_IF_ERROR(WriteFileAtomically(folder / kQueryValuesFile, query_values));
-    ASSIGN_OR_RETURN(const auto files, blobs.PutFolder(folder));
-    return blobs.PutManifest(files);
-  };
-  absl::StatusOr<std::string> manifest = store();
-  if (manifest.ok()) return *std::move(manifest);
-  spdlog::warn("the step log is not stored by itself, so the checkpoints stay: {}", std::string(manifest.status().message()));
-  return "";
 }
 
 }  // namespace muster
