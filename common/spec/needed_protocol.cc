@@ -29,6 +29,8 @@ bool AnyIsFrozen(const muster::v1::ModelCheckpoint& checkpoint) {
 }  // namespace
 
 uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
+  // The ranks' only part is the exported model's card, where older ones would name no data.
+  if (!spec.data().sets().empty()) return kLabelNoiseProtocol;
   const bool frozen = !spec.model().freeze().empty() || AnyIsFrozen(resolved.model_checkpoint());
   if (spec.has_mine() || frozen || NeedsTrainingAids(spec)) return kTrainingAidsProtocol;
   if (spec.has_evaluate() && IsNewMetric(spec.evaluate().metric())) return kMetricsProtocol;

@@ -37,6 +37,7 @@ constexpr auto kRanges = std::to_array<NumberRange>({
     {.field = "data.positives.per_query", .low = 0, .high = 4096, .note = "(0: all)"},
     {.field = "data.positives.min_grade", .low = -kAnyFloat, .high = kAnyFloat},
     {.field = "data.negatives.per_query", .low = 0, .high = 4096},
+    {.field = "data.sets.weight", .low = 1e-3, .high = 1e3},
     // Scores of normalized embeddings stay within 1 / temperature, and their float32 differences remain meaningful.
     {.field = "loss.temperature", .low = 1e-4, .high = 1e4},
     {.field = "loss.matryoshka_dimensions", .low = 1, .high = 1 << 16, .note = "numbers"},
