@@ -57,6 +57,9 @@ absl::Status CheckSets(const DataSpec& data) {
 
 std::vector<TrainingSet> TrainingSetsOf(const DataSpec& data) {
   std::vector<TrainingSet> sets(data.sets().begin(), data.sets().end());
+  for (TrainingSet& set : sets) {
+    if (!set.has_weight()) set.set_weight(1);
+  }
   if (data.train().empty()) return sets;
   TrainingSet& only = sets.emplace_back();
   only.set_dataset(data.train());
@@ -81,7 +84,7 @@ std::string TrainingSplitField(const DataSpec& data, size_t index) {
 std::string TrainingSetsText(const DataSpec& data) {
   return absl::StrJoin(TrainingSetsOf(data), ", ", [](std::string* out, const TrainingSet& set) {
     absl::StrAppend(out, set.dataset(), "/", set.split());
-    if (set.has_weight() && set.weight() != 1) absl::StrAppend(out, " x ", set.weight());
+    if (set.weight() != 1) absl::StrAppend(out, " x ", set.weight());
   });
 }
 

@@ -13,7 +13,7 @@ namespace muster {
 // Bounded, because the data server keeps state per set.
 inline constexpr int kMaxTrainingSets = 64;
 
-// In the order of the file. Empty: the job names none, so it trains nothing.
+// In the order of the file, each with a weight. Empty: the job names none, so it trains nothing.
 std::vector<muster::v1::TrainingSet> TrainingSetsOf(const muster::v1::DataSpec& data);
 // Digests, one per training set; two splits of a dataset have the same one. Empty: the job trains nothing.
 std::vector<std::string> TrainingDatasetsOf(const muster::v1::ResolvedJob& resolved);
