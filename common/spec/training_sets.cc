@@ -73,6 +73,16 @@ std::vector<std::string> TrainingDatasetsOf(const muster::v1::ResolvedJob& resol
   return {resolved.train_datasets().begin(), resolved.train_datasets().end()};
 }
 
+DataSpec DataOfTrainingSet(const DataSpec& data, size_t index) {
+  DataSpec own = data;
+  if (data.sets().empty()) return own;
+  own.clear_sets();
+  own.clear_homogeneous_batches();
+  own.set_train(data.sets(static_cast<int>(index)).dataset());
+  own.set_split(data.sets(static_cast<int>(index)).split());
+  return own;
+}
+
 std::string TrainingDatasetField(const DataSpec& data, size_t index) {
   return data.sets().empty() ? "data.train" : FieldOfSet(index, "dataset");
 }

@@ -18,6 +18,9 @@ std::vector<muster::v1::TrainingSet> TrainingSetsOf(const muster::v1::DataSpec& 
 // Digests, one per training set; two splits of a dataset have the same one. Empty: the job trains nothing.
 std::vector<std::string> TrainingDatasetsOf(const muster::v1::ResolvedJob& resolved);
 
+// The data of the separate job that trains on set `index` alone, once per epoch.
+muster::v1::DataSpec DataOfTrainingSet(const muster::v1::DataSpec& data, size_t index);
+
 // The fields that name training set `index`: "data.train" and "data.split", or "data.sets[1].dataset" and "data.sets[1].split".
 std::string TrainingDatasetField(const muster::v1::DataSpec& data, size_t index);
 std::string TrainingSplitField(const muster::v1::DataSpec& data, size_t index);

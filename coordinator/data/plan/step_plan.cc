@@ -108,12 +108,14 @@ absl::StatusOr<TrainingInputs> MakeTrainingInputs(std::shared_ptr<const Training
   RETURN_IF_ERROR(CheckSources(texts->datasets(), spec.data().positives()));
   const std::vector<muster::v1::TrainingSet> named = TrainingSetsOf(spec.data());
   TrainingInputs inputs;
+  muster::v1::JobSpec alone = spec;
   for (size_t set = 0; set < texts->sets().size(); ++set) {
     const auto& [dataset, split] = texts->sets()[set];
+    *alone.mutable_data() = DataOfTrainingSet(spec.data(), set);
     PlanInputs own;
     own.dataset = dataset;
     own.split = split;
-    own.rules = RulesOf(*dataset, spec);
+    own.rules = RulesOf(*dataset, alone);
     own.queries = SelectableQueries(*dataset, split, own.rules);
     own.weigh = spec.data().positives().weigh();
     own.weight = named[set].weight();
