@@ -43,8 +43,8 @@ struct TrainingInputs {
   EpochOrder Order() const;
   uint64_t DrawsPerEpoch() const;  // an epoch's length, in queries
 };
-// All inputs of a job except the identity. `texts`: of the training sets of spec.data(), in their order. INVALID_ARGUMENT names a
-// source that no dataset has. There may be no queries: the caller refuses that.
+// All inputs of a job except the identity. `texts`: the texts of the training sets of spec.data(), in their order.
+// INVALID_ARGUMENT names a source that no dataset has. There may be no queries: the caller refuses that.
 absl::StatusOr<TrainingInputs> MakeTrainingInputs(std::shared_ptr<const TrainingTexts> texts, const muster::v1::JobSpec& spec);
 
 // The index of `split`. INVALID_ARGUMENT, beginning with `field`, if the dataset lacks it.

@@ -16,16 +16,16 @@
 namespace muster {
 namespace {
 
-uint64_t FirstBytes(const std::array<uint8_t, 32>& digest) {
+uint64_t LeadingBytes(const std::array<uint8_t, 32>& digest) {
   uint64_t first;
   std::memcpy(&first, digest.data(), sizeof first);
   return first;
 }
 
-uint64_t DigestOfText(const Dataset& dataset, uint32_t passage) {
+uint64_t DigestOfPassageText(const Dataset& dataset, uint32_t passage) {
   const bool stored = dataset.content_digest() != dataset.digest();
   return stored ? dataset.passage_digest(passage)
-                : FirstBytes(DigestOfPassage(dataset.title(passage), dataset.body(passage)));
+                : LeadingBytes(DigestOfPassage(dataset.title(passage), dataset.body(passage)));
 }
 
 // The digests that are compared first have 64 bits.
@@ -86,7 +86,7 @@ void TrainingTexts::JoinPassages() {
   std::vector<Text> texts;
   for (size_t d = 0; d < datasets_.size(); ++d) {
     for (uint32_t passage = 0; passage < datasets_[d]->passages(); ++passage) {
-      texts.push_back({DigestOfText(*datasets_[d], passage), first_passage_[d] + passage});
+      texts.push_back({DigestOfPassageText(*datasets_[d], passage), first_passage_[d] + passage});
     }
   }
   std::ranges::sort(texts, {}, [](const Text& text) { return std::pair(text.digest, text.number); });
@@ -151,7 +151,7 @@ std::vector<TrainingTexts::QueryOfSet> TrainingTexts::SameQueries(size_t set, ui
 
 uint64_t TrainingTexts::PassageDigest(uint32_t number) const {
   const Place place = PassagePlace(number);
-  return DigestOfText(*datasets_[place.dataset], place.index);
+  return DigestOfPassageText(*datasets_[place.dataset], place.index);
 }
 
 uint64_t TrainingTexts::QueryDigest(uint32_t number) const {
