@@ -36,7 +36,7 @@ absl::Status CheckSets(const DataSpec& data) {
     return WrongSet("data.train", "excludes data.sets. Remove it, or make it one of the sets.");
   }
   if (!data.split().empty()) {
-    return WrongSet("data.split", "has no effect beside data.sets. Set the split of each set there.");
+    return WrongSet("data.split", "has no effect together with data.sets. Set the split of each set there.");
   }
   std::map<std::pair<std::string, std::string>, int> first;
   for (int i = 0; i < data.sets_size(); ++i) {

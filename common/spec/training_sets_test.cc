@@ -61,7 +61,7 @@ TEST(TrainingSets, RefuseByName) {
   EXPECT_EQ(RefusalOf([](JobSpec& s) { s.mutable_data()->set_train("faq"); }),
             "data.train: excludes data.sets. Remove it, or make it one of the sets.");
   EXPECT_EQ(RefusalOf([](JobSpec& s) { s.mutable_data()->set_split("dev"); }),
-            "data.split: has no effect beside data.sets. Set the split of each set there.");
+            "data.split: has no effect together with data.sets. Set the split of each set there.");
   EXPECT_EQ(RefusalOf([](JobSpec& s) { s.mutable_data()->mutable_sets(1)->clear_dataset(); }),
             "data.sets[1].dataset: is missing. Name an imported dataset.");
   EXPECT_THAT(RefusalOf([](JobSpec& s) { s.mutable_data()->mutable_sets(1)->set_dataset("A b"); }),

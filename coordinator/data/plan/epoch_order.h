@@ -15,7 +15,7 @@ namespace muster {
 // Example: 4 queries, weight 0.5. Epoch 0 has two of them, epoch 1 the other two, epoch 2 those of epoch 0.
 class SetDraws {
  public:
-  // `key`: of the shuffle.
+  // `key` decides the shuffle.
   SetDraws(uint64_t queries, double weight, uint64_t key);
 
   struct Draw {

@@ -108,7 +108,7 @@ RC_GTEST_PROP(EpochOrder, HasEveryDrawOncePerEpoch, ()) {
   for (const auto& [set, steps] : short_steps) RC_ASSERT(steps == 1u);
 }
 
-TEST(EpochOrder, HomogeneousStepsOfTheSetsAreShuffledTogetherAndAnewInEachEpoch) {
+TEST(EpochOrder, HomogeneousStepsOfTheSetsAreShuffledTogetherInAnotherOrderPerEpoch) {
   const EpochOrder order({320, 160}, 4, true, 17);
   ASSERT_EQ(order.steps(), 120u);
   const auto sets_of = [&](uint64_t epoch) {
