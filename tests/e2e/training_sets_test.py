@@ -25,6 +25,14 @@ def training_queries(folder):
     return {"%016x" % int.from_bytes(hashlib.sha256(text).digest()[:8], "little") for text in texts}
 
 
+def write_more(folder, seed):
+    """36 training queries, with ids that topics does not have, so that no query has the digest of one of topics."""
+    write_topics(folder, queries_per_topic=8, seed=seed)
+    for name in ("queries.jsonl", "qrels/train.tsv", "qrels/test.tsv"):
+        (folder / name).write_text((folder / name).read_text().replace("-q", "-more"))
+    return folder
+
+
 def sets_job(name, ranks=2, homogeneous=True, **changes):
     sets = [{"dataset": dataset, "weight": weight} for dataset, weight in WEIGHTS.items()]
     return topics_job(name, data={"sets": sets, "homogeneous_batches": homogeneous, "positives": {"per_query": 2}},
@@ -37,7 +45,7 @@ class TrainingSets(TopicsCase):
     def setUpClass(cls):
         super().setUpClass()
         folder = cls.cluster.folder
-        cls.cluster.ok("data", "import", "more", write_topics(folder / "more", queries_per_topic=8, seed=8))
+        cls.cluster.ok("data", "import", "more", write_more(folder / "more", seed=8))
         cls.of_set = {name: training_queries(folder / name) for name in WEIGHTS}
 
     def run_job(self, job):
@@ -111,14 +119,14 @@ class TrainingSets(TopicsCase):
 
     def test_a_job_keeps_the_datasets_that_its_names_had_when_it_was_submitted(self):
         cluster = self.cluster
-        cluster.ok("data", "import", "moving", write_topics(cluster.folder / "before", queries_per_topic=8, seed=9))
+        cluster.ok("data", "import", "moving", write_more(cluster.folder / "before", seed=9))
         data = {"sets": [{"dataset": "topics"}, {"dataset": "moving"}]}
         job_id = cluster.submit(topics_job("moving", data=data, duration={"epochs": 30}))
         resolved = cluster.job(job_id)["resolved"]["train_datasets"]
         cluster.wait_for_step(job_id, 3)
         cluster.ok("pause", job_id)
         cluster.wait_for_phase(job_id, "JOB_PHASE_PAUSED")
-        cluster.ok("data", "import", "moving", write_topics(cluster.folder / "after", queries_per_topic=8, seed=10), "--replace")
+        cluster.ok("data", "import", "moving", write_more(cluster.folder / "after", seed=10), "--replace")
         cluster.ok("gc")
         cluster.ok("resume", job_id)
         cluster.wait_for_phase(job_id, "JOB_PHASE_SUCCEEDED", seconds=240)
@@ -135,11 +143,13 @@ class TrainingSets(TopicsCase):
         self.assertRegex(shown, r"steps +24, 6 per epoch, of 16 queries")
         for change, message in [
                 ("data.sets=[{dataset: topics}, {dataset: mroe}]", 'data.sets[1].dataset: dataset "mroe" does not exist.'),
-                ("data.sets=[{dataset: topics}, {dataset: more, split: dev}]", 'data.sets[1].split: dataset "more" has no split "dev".'),
+                ("data.sets=[{dataset: topics}, {dataset: more, split: dev}]",
+                 'data.sets[1].split: dataset "more" has no split "dev".'),
                 ("data.sets=[{dataset: topics}, {dataset: topics}]", 'data.sets[1]: is split "train" of dataset "topics"'),
                 ("data.sets=[{dataset: topics, weight: 0.001}]", "data.sets[0].weight: is 0.001, and the set has 54 queries"),
                 ("data.train=topics", "data.train: excludes data.sets."),
-                ("data.positives.sources=[clicks]", 'data.positives.sources: no dataset of data.sets has judgments of source "clicks".')]:
+                ("data.positives.sources=[clicks]",
+                 'data.positives.sources: no dataset of data.sets has judgments of source "clicks".')]:
             refused = self.cluster.muster("submit", path, "--set", change)
             self.assertNotEqual(refused.code, 0, change)
             self.assertIn(message, refused.err, change)
