@@ -104,9 +104,10 @@ absl::Status CheckSources(std::span<const Dataset* const> datasets, const muster
   }
   for (const std::string& source : positives.sources()) {
     if (std::ranges::count(known, source) > 0) continue;
+    const bool one = datasets.size() == 1;
     return absl::InvalidArgumentError(absl::StrCat(
-        "data.positives.sources: ", datasets.size() == 1 ? "the dataset has no judgment of \"" : "no dataset has a judgment of \"",
-        source, datasets.size() == 1 ? "\". It has: " : "\". They have: ", absl::StrJoin(known, ", "), "."));
+        "data.positives.sources: ", one ? "the dataset has no judgment of \"" : "no dataset has a judgment of \"", source,
+        one ? "\". It has: " : "\". They have: ", absl::StrJoin(known, ", "), "."));
   }
   return absl::OkStatus();
 }

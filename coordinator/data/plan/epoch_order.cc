@@ -23,7 +23,8 @@ SetDraws::Draw SetDraws::At(uint64_t epoch, uint64_t place) const {
 }
 
 EpochOrder::EpochOrder(std::vector<uint64_t> draws, uint64_t batch, bool homogeneous, uint64_t seed)
-    : draws_(std::move(draws)), batch_(std::max<uint64_t>(1, batch)), seed_(seed), homogeneous_(homogeneous && draws_.size() > 1) {
+    : draws_(std::move(draws)), batch_(std::max<uint64_t>(1, batch)), seed_(seed),
+      homogeneous_(homogeneous && draws_.size() > 1) {
   for (const uint64_t of_set : draws_) {
     first_.push_back(homogeneous_ ? steps_ : total_);
     total_ += of_set;

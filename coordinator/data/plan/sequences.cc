@@ -167,8 +167,9 @@ std::string Sequences::identity() const {
     return prompt.empty() ? std::string() : absl::StrCat("joined ", prompt.size(), " ", prompt);
   };
   const JoinedPrompts& prompts = stores_[0]->prompts();
-  return absl::StrCat(tokenizer().digest(), " ", query_.limit, " ", absl::StrJoin(query_.prompt, ","), joined(prompts.query), " ",
-                      passage_.limit, " ", absl::StrJoin(passage_.prompt, ","), joined(prompts.passage));
+  return absl::StrCat(tokenizer().digest(), " ", query_.limit, " ", absl::StrJoin(query_.prompt, ","),
+                      joined(prompts.query), " ", passage_.limit, " ", absl::StrJoin(passage_.prompt, ","),
+                      joined(prompts.passage));
 }
 
 }  // namespace muster

@@ -77,7 +77,8 @@ Case DrawCase() {
   const int sets = *rc::gen::inRange(2, 5);
   for (int i = 0; i < sets; ++i) {
     weights.push_back(*rc::gen::inRange(1, 300) / 100.0);
-    drawn.datasets.push_back(Random(*rc::gen::arbitrary<uint64_t>(), std::to_string(i), *rc::gen::inRange<uint32_t>(1, 20), 20));
+    const auto queries = *rc::gen::inRange<uint32_t>(1, 20);
+    drawn.datasets.push_back(Random(*rc::gen::arbitrary<uint64_t>(), std::to_string(i), queries, 20));
   }
   drawn.spec = SetsJob(weights, *rc::gen::inRange<uint32_t>(1, 9));
   drawn.spec.set_seed(*rc::gen::arbitrary<uint64_t>());
@@ -184,7 +185,8 @@ RC_GTEST_PROP(TrainingSets, AHomogeneousStepHasTheQueriesOfTheSetThatTheShareNam
   const auto source = SourceOf(drawn.datasets, drawn.spec);
   std::map<uint64_t, uint32_t> set_of;
   for (uint32_t set = 0; set < drawn.datasets.size(); ++set) {
-    for (uint32_t query = 0; query < drawn.datasets[set]->queries(); ++query) set_of[drawn.datasets[set]->query_digest(query)] = set;
+    const Dataset& dataset = *drawn.datasets[set];
+    for (uint32_t query = 0; query < dataset.queries(); ++query) set_of[dataset.query_digest(query)] = set;
   }
   std::map<uint32_t, uint64_t> steps, queries;
   for (uint64_t step = 0; step < resolved.steps_per_epoch(); ++step) {
@@ -217,7 +219,8 @@ class SharedTexts : public testing::Test {
     for (uint32_t i = offsets[row]; i < offsets[row + 1]; ++i) passages.push_back(plan.passages[columns[i]]);
     return passages;
   }
-  std::shared_ptr<FakeDataset> first_ = std::make_shared<FakeDataset>("first"), second_ = std::make_shared<FakeDataset>("second");
+  std::shared_ptr<FakeDataset> first_ = std::make_shared<FakeDataset>("first");
+  std::shared_ptr<FakeDataset> second_ = std::make_shared<FakeDataset>("second");
 };
 
 TEST_F(SharedTexts, WhatOneSetJudgesForAQuerysTextIsNoNegativeInAnother) {

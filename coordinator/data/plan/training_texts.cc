@@ -71,7 +71,8 @@ absl::Status TrainingTexts::NumberTexts() {
     queries += dataset->queries();
     passages += dataset->passages();
     if (std::max(queries, passages) > std::numeric_limits<uint32_t>::max()) {
-      return absl::OutOfRangeError("data.sets: the datasets have 2^32 queries or passages together, or more. Train on fewer of them.");
+      return absl::OutOfRangeError(
+          "data.sets: the datasets have 2^32 queries or passages together, or more. Train on fewer of them.");
     }
   }
   return absl::OkStatus();
