@@ -98,14 +98,16 @@ TEST(TranslateArguments, ReadsFlagEmbeddingsArguments) {
 }
 
 TEST(TranslateArguments, SeveralDatasetsBecomeTrainingSets) {
-  const std::string start = R"({"model_name_or_path": "m", "train_data": ["a.jsonl", "b.jsonl"], "sentence_pooling_method": "cls", )";
+  const std::string start =
+      R"({"model_name_or_path": "m", "train_data": ["a.jsonl", "b.jsonl"], "sentence_pooling_method": "cls", )";
   const JobSpec mixed = Job(Translated(start + R"("same_dataset_within_batch": false, "small_threshold": 100})"));
   EXPECT_EQ(mixed.data().train(), "");
   ASSERT_EQ(mixed.data().sets_size(), 2);
   EXPECT_EQ(mixed.data().sets(0).dataset(), "a");
   EXPECT_EQ(mixed.data().sets(1).dataset(), "b");
   EXPECT_FALSE(mixed.data().homogeneous_batches());
-  const Translation same = Translated(start + R"("same_dataset_within_batch": true, "small_threshold": 100, "drop_threshold": 0})");
+  const Translation same =
+      Translated(start + R"("same_dataset_within_batch": true, "small_threshold": 100, "drop_threshold": 0})");
   EXPECT_TRUE(Job(same).data().homogeneous_batches());
   EXPECT_THAT(same.job_file, HasSubstr("#   small_threshold: 100: small datasets are neither merged nor left out"));
   EXPECT_THAT(Translated(R"({"model_name_or_path": "m", "train_data": ["x/train.jsonl", "y/train.jsonl"],

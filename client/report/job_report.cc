@@ -63,7 +63,8 @@ Facts FactsOf(const ReportedJob& one) {
                  {"ended", UtcText(job.ended())},
                  {"model", ModelText(job)},
                  {"objective", WordOf(job.spec().loss().objective())},
-                 {"training data", sets.empty() ? "-" : absl::StrCat(sets, ", ", Plural(job.resolved().train_queries(), "query"))},
+                 {"training data",
+                  sets.empty() ? "-" : absl::StrCat(sets, ", ", Plural(job.resolved().train_queries(), "query"))},
                  {"steps", StepsText(job)},
                  {"ranks", absl::StrCat(RanksOf(job))},
                  {"attempts", absl::StrCat(job.attempts_size())}};

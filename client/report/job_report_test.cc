@@ -131,7 +131,8 @@ TEST(JobReportHtml, ShowsEachTrainingSetAndItsDatasetOnce) {
   ReportedJob one = JobWith("");
   auto& data = *one.job.mutable_spec()->mutable_data();
   data.clear_train();
-  for (const auto& [dataset, split] : {std::pair("facets", "train"), std::pair("scifact", "train"), std::pair("facets", "dev")}) {
+  using Named = std::pair<const char*, const char*>;
+  for (const auto& [dataset, split] : {Named("facets", "train"), Named("scifact", "train"), Named("facets", "dev")}) {
     auto& set = *data.add_sets();
     set.set_dataset(dataset);
     set.set_split(split);

@@ -22,7 +22,8 @@ absl::Status WrongSet(absl::string_view field, absl::string_view what) {
 
 absl::Status CheckNameOfSet(absl::string_view field, const std::string& name) {
   if (IsValidName(name)) return absl::OkStatus();
-  return WrongSet(field, absl::StrCat("\"", name, "\" is not a valid name. Use 1 to 63 of a-z 0-9 . _ -, a letter or digit first."));
+  return WrongSet(field, absl::StrCat("\"", name,
+                                      "\" is not a valid name. Use 1 to 63 of a-z 0-9 . _ -, a letter or digit first."));
 }
 
 std::string FieldOfSet(size_t index, const char* field) { return absl::StrCat("data.sets[", index, "].", field); }
@@ -47,8 +48,8 @@ absl::Status CheckSets(const DataSpec& data) {
     const auto [known, is_new] = first.emplace(std::pair(set.dataset(), set.split()), i);
     if (is_new) continue;
     return WrongSet(absl::StrCat("data.sets[", i, "]"),
-                    absl::StrCat("is split \"", set.split(), "\" of dataset \"", set.dataset(), "\", as data.sets[", known->second,
-                                 "] is. Remove one of them, and set the other's weight."));
+                    absl::StrCat("is split \"", set.split(), "\" of dataset \"", set.dataset(), "\", as data.sets[",
+                                 known->second, "] is. Remove one of them, and set the other's weight."));
   }
   return absl::OkStatus();
 }

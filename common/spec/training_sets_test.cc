@@ -66,9 +66,11 @@ TEST(TrainingSets, RefuseByName) {
             "data.sets[1].dataset: is missing. Name an imported dataset.");
   EXPECT_THAT(RefusalOf([](JobSpec& s) { s.mutable_data()->mutable_sets(1)->set_dataset("A b"); }),
               StartsWith("data.sets[1].dataset: \"A b\" is not a valid name."));
-  EXPECT_THAT(RefusalOf([](JobSpec& s) { s.mutable_data()->mutable_sets(0)->set_split("A b"); }), StartsWith("data.sets[0].split: "));
+  EXPECT_THAT(RefusalOf([](JobSpec& s) { s.mutable_data()->mutable_sets(0)->set_split("A b"); }),
+              StartsWith("data.sets[0].split: "));
   EXPECT_EQ(RefusalOf([](JobSpec& s) { s.mutable_data()->add_sets()->set_dataset("faq"); }),
-            "data.sets[2]: is split \"train\" of dataset \"faq\", as data.sets[0] is. Remove one of them, and set the other's weight.");
+            "data.sets[2]: is split \"train\" of dataset \"faq\", as data.sets[0] is. Remove one of them, and set the other's "
+            "weight.");
   EXPECT_EQ(RefusalOf([](JobSpec& s) {
               s.mutable_data()->add_sets()->set_dataset("faq");
               s.mutable_data()->mutable_sets(2)->set_split("dev");

@@ -1,5 +1,5 @@
-// Which queries an epoch has, how often, and in which order: a pure function of (seed, epoch), in which every element is computed
-// by itself.
+// Which queries an epoch has, how often, and in which order: a pure function of (seed, epoch), of which every element is
+// computed by itself.
 #pragma once
 
 #include <cstddef>
@@ -9,8 +9,8 @@
 namespace muster {
 
 // The draws of one training set. A weight of 2.5 draws each query twice per epoch, and half of them a third time. That half
-// moves on: it is a window of a fixed shuffle of the set that advances by its own width each epoch and wraps around. So over the
-// epochs all queries are drawn equally often, except for a difference of one.
+// moves on: it is a window of a fixed shuffle of the set that advances by its own width each epoch and wraps around. So over
+// the epochs all queries are drawn equally often, except for a difference of one.
 //
 // Example: 4 queries, weight 0.5. Epoch 0 has two of them, epoch 1 the other two, epoch 2 those of epoch 0.
 class SetDraws {
@@ -33,9 +33,9 @@ class SetDraws {
   uint64_t extra_;  // queries that it has once more
 };
 
-// Cuts an epoch's draws into steps. Mixed: one shuffle of all draws of all sets; the epoch's last step takes the remaining ones.
-// Homogeneous: a shuffle of the steps of all sets, so that a set's share of the steps does not change over the epoch. Each set has
-// a shuffle for its own steps, of which one takes the remaining draws.
+// Cuts an epoch's draws into steps. Mixed: one shuffle of all draws of all sets; the epoch's last step takes the remaining
+// ones. Homogeneous: a shuffle of the steps of all sets, so that a set's share of the steps does not change over the epoch.
+// Each set has a shuffle for its own steps, of which one takes the remaining draws.
 class EpochOrder {
  public:
   // `draws`: per epoch, one per set, not all 0. `batch`: queries per step.

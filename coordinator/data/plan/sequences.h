@@ -81,8 +81,11 @@ class Sequences {
     TokenStore::Range range;
   };
   explicit Sequences(std::vector<const TokenStore*> stores);
-  Text QueryAt(uint32_t number) const { return stores_.size() == 1 ? Text{stores_[0], number} : Find(first_query_, number); }
-  Text PassageAt(uint32_t number) const { return stores_.size() == 1 ? Text{stores_[0], number} : Find(first_passage_, number); }
+  Text QueryAt(uint32_t number) const { return TextAt(first_query_, number); }
+  Text PassageAt(uint32_t number) const { return TextAt(first_passage_, number); }
+  Text TextAt(const std::vector<uint32_t>& first, uint32_t number) const {
+    return stores_.size() == 1 ? Text{stores_[0], number} : Find(first, number);
+  }
   Text Find(const std::vector<uint32_t>& first, uint32_t number) const;
   const Tokenizer& tokenizer() const { return stores_[0]->tokenizer(); }
   absl::Status Fill(const char* name, const std::string& prompt, const std::string& joined, uint32_t max_length,

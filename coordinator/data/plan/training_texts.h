@@ -1,8 +1,8 @@
 // The queries and passages of all sets that a job trains on, in one numbering.
 //
-// Numbers count through the datasets, each dataset once: those of the first dataset as it has them, then those of the second, and
-// so on. A passage whose text an earlier dataset has, too, gets that one's number, so that equal numbers are equal texts and a
-// passage is encoded once (decision 0006). Queries keep a number per dataset. With one dataset, numbers are the dataset's own.
+// Numbers count through the datasets, each dataset once: those of the first dataset as it has them, then those of the second,
+// and so on. A passage whose text an earlier dataset has, too, gets that one's number, so that equal texts have equal numbers
+// and a passage is encoded once (decision 0006). Queries keep a number per dataset. With one dataset, numbers are the dataset's own.
 #pragma once
 
 #include <cstddef>
@@ -70,7 +70,8 @@ class TrainingTexts {
   std::vector<size_t> dataset_of_;  // set → index of datasets_
   std::vector<const Dataset*> datasets_;
   std::vector<uint32_t> first_query_, first_passage_;  // by dataset
-  std::vector<std::vector<uint32_t>> passages_;  // by dataset: passage → number; empty: no earlier dataset has one of its texts
+  // By dataset: passage → number. Empty: no earlier dataset has one of its texts.
+  std::vector<std::vector<uint32_t>> passages_;
   // Queries that several sets have: the group of each, by set << 32 | query, and the queries of each group.
   absl::flat_hash_map<uint64_t, uint32_t> group_of_;
   std::vector<std::vector<QueryOfSet>> groups_;

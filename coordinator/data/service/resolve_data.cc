@@ -213,7 +213,8 @@ absl::Status CheckQueries(const TrainingInputs& inputs, const JobSpec& spec, boo
       notes.push_back(absl::StrCat("data.sets[", set, "]: ", of_set(set), " The stage trains on the other sets alone."));
     } else if (queries == 0) {
       return WrongField(TrainingSplitField(spec.data(), set),
-                        absl::StrCat(of_set(set), " Choose another split, or change positives.sources or positives.min_grade."));
+                        absl::StrCat(of_set(set),
+                                     " Choose another split, or change positives.sources or positives.min_grade."));
     } else if (inputs.DrawsOf(set).per_epoch() == 0) {
       return WrongField(absl::StrCat("data.sets[", set, "].weight"),
                         absl::StrCat("is ", inputs.sets[set].weight, ", and the set has ", queries,

@@ -138,8 +138,8 @@ TEST_F(TrainingSetsTest, AStageMayLeaveOutASetThatOtherStagesTrainOn) {
   EXPECT_EQ(resolved->stages(0).train_queries(), 5u);
   EXPECT_EQ(resolved->stages(1).train_queries(), 15u);
   ASSERT_FALSE(notes_.empty());
-  EXPECT_THAT(notes_, testing::Contains("stages[0]: data.sets[0]: no query of split \"train\" of dataset \"set\" has a positive "
-                                        "that may be chosen. The stage trains on the other sets alone."));
+  EXPECT_THAT(notes_, testing::Contains("stages[0]: data.sets[0]: no query of split \"train\" of dataset \"set\" has a "
+                                        "positive that may be chosen. The stage trains on the other sets alone."));
 }
 
 // Every passage of a batch of `same` is relevant to each of its queries; the other set's passages are not.
