@@ -2,7 +2,7 @@
 //
 // Numbers count through the datasets, each dataset once: those of the first dataset as it has them, then those of the second,
 // and so on. A passage whose text an earlier dataset has, too, gets that one's number, so that equal texts have equal numbers
-// and a passage is encoded once (decision 0006). Queries keep a number per dataset. With one dataset, numbers are the dataset's own.
+// and a passage is encoded once (decision 0006). Queries keep a number per dataset. With one dataset, numbers are its own.
 #pragma once
 
 #include <cstddef>

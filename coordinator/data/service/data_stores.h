@@ -23,6 +23,7 @@ namespace muster {
 // Facts about a job's training data that depend only on the datasets and the job's `data`, `batch` and `loss`.
 struct TrainingFacts {
   uint64_t queries = 0, steps = 0;  // an epoch's
+  std::vector<bool> trains_on;      // by training set: whether it has a query
   std::vector<std::string> notes;  // for the submitter
 };
 

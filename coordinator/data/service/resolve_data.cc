@@ -234,6 +234,7 @@ absl::StatusOr<std::shared_ptr<const TrainingFacts>> FactsOf(DataStores& stores,
     TrainingFacts facts{.queries = inputs.DrawsPerEpoch()};
     RETURN_IF_ERROR(CheckQueries(inputs, spec, of_stage, facts.notes));
     facts.steps = inputs.Order().steps();
+    for (const PlanInputs& set : inputs.sets) facts.trains_on.push_back(!set.queries.empty());
     NoteUnusedHardNegatives(inputs, spec, given, facts.notes);
     RETURN_IF_ERROR(CheckAllNegatives(inputs, spec, facts.notes));
     RETURN_IF_ERROR(CheckTeacher(inputs, spec, facts.notes));
@@ -269,12 +270,15 @@ absl::Status CheckSourcesOf(const std::vector<std::shared_ptr<const Dataset>>& d
   return absl::OkStatus();
 }
 
-// `spec` is a job without stages, or the separate job that trains as one of the stages does (SpecOfStage).
+// `spec` is a job without stages, or the separate job that trains as one of the stages does (SpecOfStage). Sets those elements
+// of `trains_on` whose training sets it uses.
 absl::StatusOr<muster::v1::ResolvedStage> ResolveStage(DataStores& stores, OpenedSets& sets, const JobSpec& spec,
-                                                       const JobSpec& given, bool of_stage, std::vector<std::string>& notes) {
+                                                       const JobSpec& given, bool of_stage, std::vector<bool>& trains_on,
+                                                       std::vector<std::string>& notes) {
   RETURN_IF_ERROR(CheckSourcesOf(sets.datasets(), spec));
   ASSIGN_OR_RETURN(const auto facts, FactsOf(stores, sets, spec, given, of_stage));
   notes.insert(notes.end(), facts->notes.begin(), facts->notes.end());
+  for (size_t set = 0; set < trains_on.size(); ++set) trains_on[set] = trains_on[set] || facts->trains_on[set];
   muster::v1::ResolvedStage stage;
   stage.set_train_queries(facts->queries);
   stage.set_steps_per_epoch(facts->steps);
@@ -310,10 +314,11 @@ absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, const JobS
     }
   }
   uint64_t steps = 0;
+  std::vector<bool> trains_on(sets.datasets().size());
   for (int i = 0; i < std::max(1, spec.stages_size()); ++i) {
     const std::string context = spec.stages().empty() ? "" : absl::StrCat("stages[", i, "]");
     std::vector<std::string> own_notes;
-    const auto stage = ResolveStage(stores, sets, SpecOfStage(spec, i), given, !spec.stages().empty(), own_notes);
+    const auto stage = ResolveStage(stores, sets, SpecOfStage(spec, i), given, !spec.stages().empty(), trains_on, own_notes);
     if (!stage.ok()) return context.empty() ? stage.status() : WithContext(stage.status(), context);
     for (const std::string& note : own_notes) notes.push_back(absl::StrCat(context, context.empty() ? "" : ": ", note));
     if (i == 0) {
@@ -322,6 +327,11 @@ absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, const JobS
     }
     if (!context.empty()) *resolved.add_stages() = *stage;
     steps += stage->steps();
+  }
+  const auto unused = std::find(trains_on.begin(), trains_on.end(), false);
+  if (unused != trains_on.end()) {
+    return WrongField(absl::StrCat("data.sets[", unused - trains_on.begin(), "]"),
+                      "no stage has a positive of it that may be chosen. Remove it, or add a stage with its sources.");
   }
   resolved.set_total_steps(steps);
   return absl::OkStatus();
