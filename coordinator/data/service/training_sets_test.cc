@@ -141,7 +141,8 @@ TEST_F(TrainingSetsTest, AStageMayLeaveOutASetThatOtherStagesTrainOn) {
   EXPECT_THAT(notes_, testing::Contains("stages[0]: data.sets[0]: no query of split \"train\" of dataset \"set\" has a "
                                         "positive that may be chosen. The stage trains on the other sets alone."));
   spec_.mutable_stages(1)->add_sources("llm");
-  EXPECT_EQ(Refusal(), "data.sets[0]: no stage has a positive of it that may be chosen. Remove it, or add a stage with its sources.");
+  EXPECT_EQ(Refusal(), "data.sets[0]: no stage has a positive of it that may be chosen. Remove it, or add a stage with its "
+                       "sources.");
 }
 
 // Every passage of a batch of `same` is relevant to each of its queries; the other set's passages are not.
