@@ -1,5 +1,5 @@
-// One unary call with a deadline, retried for a short while if no answer came. Every mutation carries a request id, so
-// that a retry changes nothing.
+// One unary call with a deadline, retried for a short while if there is no answer. Every mutation carries a request id,
+// so that a retry changes nothing.
 #pragma once
 
 #include <grpcpp/client_context.h>
@@ -30,7 +30,7 @@ std::string NewRequestId();
 // The server's certificate was refused. It would be refused again, and a retry only delays the error.
 bool IsWrongCertificate(const absl::Status& status);
 
-// Explains an UNAVAILABLE to the user; other errors stay as they are.
+// Explains an UNAVAILABLE to the user; other errors are unchanged.
 absl::Status ExplainUnreachable(const absl::Status& status);
 
 template <typename Stub, typename Request, typename Response>

@@ -100,7 +100,7 @@ TEST_F(PlanImportTest, NamesTheDatasetsInAFolderOfBeirFolders) {
             folder + ": holds 3 BEIR datasets: a, b, c. Import one of them: " + folder + "/a.");
 }
 
-TEST_F(PlanImportTest, TakesFilesAsTheyAre) {
+TEST_F(PlanImportTest, TakesANamedFile) {
   Write("pairs.json");
   EXPECT_THAT(Names(*PlanImport({.paths = {(folder_ / "pairs.json").string()}})), ElementsAre("pairs.json"));
 }

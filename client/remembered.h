@@ -1,4 +1,4 @@
-// The cluster that `muster local` started, as it is remembered for other terminals.
+// Remembers the cluster that `muster local` started, for commands in other terminals.
 #pragma once
 
 #include <filesystem>

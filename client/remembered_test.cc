@@ -19,7 +19,7 @@ class RememberedTest : public testing::Test {
   std::filesystem::path folder_;
 };
 
-TEST_F(RememberedTest, IsReadAsItWasWrittenAndByItsUserAlone) {
+TEST_F(RememberedTest, IsReadBackUnchangedAndByItsUserAlone) {
   ASSERT_TRUE(Remember(kCluster, folder_ / "new").ok());
   EXPECT_EQ(ReadRemembered(folder_ / "new").value(), kCluster);
   EXPECT_EQ(std::filesystem::status(RememberedFile(folder_ / "new")).permissions(),

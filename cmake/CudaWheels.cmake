@@ -19,7 +19,7 @@ foreach(_need "${_cuda}/bin/nvcc" MUSTER_NCCL_HEADER MUSTER_NCCL_LIBRARY MUSTER_
         MUSTER_CUDART_LIBRARY)
   if((DEFINED ${_need} AND NOT ${_need}) OR (NOT DEFINED ${_need} AND NOT EXISTS "${_need}"))
     message(STATUS "libmuster_cuda.so is left out: ${_need} is missing. This build trains only on the CPU. "
-      "deploy/bootstrap --tests brings it.")
+      "deploy/bootstrap --tests installs it.")
     return()
   endif()
 endforeach()

@@ -30,7 +30,7 @@ function(muster_cc_library name)
   endif()
 endfunction()
 
-# muster_cc_binary(NAME [SRCS ...] [DEPS ...])   lands in bin/ of the build folder
+# muster_cc_binary(NAME [SRCS ...] [DEPS ...])   is put into bin/ of the build folder
 function(muster_cc_binary name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SRCS})
@@ -64,6 +64,6 @@ function(muster_cc_test name)
   # Makes MKL round the same way for any alignment of its operands, as in every rank (worker/rank/main.cc).
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST
     PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "MKL_CBWR=AUTO,STRICT"
-    # As ranks have it: spinning threads are very slow while other tests run.
+    # The same as in ranks: spinning threads are very slow while other tests run.
     ENVIRONMENT_MODIFICATION "OMP_WAIT_POLICY=set:passive")
 endfunction()

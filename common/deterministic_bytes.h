@@ -1,4 +1,4 @@
-// Serialized messages as identity: equal messages of one build give equal bytes, maps included.
+// Serializes messages for comparison: in one build equal messages give equal bytes, even if they contain maps.
 #pragma once
 
 #include <google/protobuf/message_lite.h>

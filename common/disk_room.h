@@ -10,7 +10,7 @@ namespace muster {
 
 using HasRoom = std::function<bool()>;  // any thread
 
-// Whether at least `least` bytes are free in the folder's volume; true if that cannot be determined.
+// Whether at least `least` bytes are free on the folder's volume; true if that cannot be determined.
 HasRoom RoomIn(const std::filesystem::path& folder, uint64_t least);
 
 inline HasRoom AlwaysRoom() {

@@ -21,7 +21,7 @@ inline uint64_t FastDigest(std::string_view bytes, uint64_t so_far) {
   const auto take = [&] {
     for (size_t i = 0; i < kLanes; ++i) {
       lanes[i] = (lanes[i] ^ words[i]) * kOdd;
-      lanes[i] ^= lanes[i] >> 32;  // or one bit of the next word could cancel the highest bit
+      lanes[i] ^= lanes[i] >> 32;  // without it, one bit of the next word could cancel the highest bit
     }
   };
   size_t done = 0;

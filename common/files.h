@@ -1,4 +1,4 @@
-// Files: whole reads, atomic writes, memory maps. Errors name the path.
+// Reads whole files, writes files atomically, and maps files into memory. Errors name the path.
 #pragma once
 
 #include <cstdint>

@@ -20,7 +20,7 @@ void SetCategory(muster::v1::GarbageCategory category, muster::v1::GarbageItem& 
 muster::v1::GarbageCategory CategoryOf(const muster::v1::GarbageKind& kind);
 muster::v1::GarbageCategory CategoryOf(const muster::v1::GarbageItem& item);
 
-// All kinds together.
+// The totals over all kinds of garbage.
 struct GarbageTotals {
   uint64_t count = 0, bytes = 0;
 };

@@ -32,8 +32,9 @@ class NamePage {
 };
 
 // Fills one page of `items`, which are sorted by name. `name_of(item)` returns an item's name. `add(item)` appends the item to
-// the answer, may move from it, and returns its bytes, or 0 if it left the item out, which then does not count. Returns the
-// token of the next page; empty: there are no more. With `all` the page has all items, whatever the requested size.
+// the answer, may move from it, and returns the item's size in bytes. It returns 0 if it skipped the item; skipped items do
+// not count. Returns the token of the next page; empty: there are no more. With `all` the page has all items, whatever the
+// requested size.
 template <typename Request, typename Items, typename NameOf, typename Add>
 absl::StatusOr<std::string> FillPage(const Request& request, Items& items, NameOf name_of, Add add, bool all = false) {
   absl::StatusOr<NamePage> page = NamePage::Create(request.page_size(), request.page_token());

@@ -1,4 +1,4 @@
-// A map that remembers the newest entries: beyond its capacity each new one takes the place of the oldest.
+// A map that remembers the newest entries: beyond its capacity each new one replaces the oldest.
 #pragma once
 
 #include <cstddef>

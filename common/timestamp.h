@@ -6,7 +6,7 @@
 
 namespace muster {
 
-// To the nanosecond, as Timestamp demands it: `nanos` is never negative, before 1970 either. Times that do not fit in 64 bits
+// To the nanosecond, as Timestamp requires: `nanos` is never negative, not even before 1970. Times that do not fit in 64 bits
 // of nanoseconds become the nearest that do.
 google::protobuf::Timestamp ToProto(absl::Time time);
 absl::Time FromProto(const google::protobuf::Timestamp& time);

@@ -39,7 +39,8 @@ MUSTER_INLINE void StorePart(const Floats& from, int64_t count, float* to) {
   __builtin_memcpy(to, &from, count * sizeof(float));
 }
 
-// Lanes in a fixed order, whatever the processor: halves of the vector, then of its half, and so on.
+// Adds the lanes in the same order on every processor: the two halves of the vector, then the two halves of the result,
+// and so on.
 MUSTER_INLINE float SumOfLanes(const Floats& x) {
   Floats sum = x;
   sum += __builtin_shufflevector(sum, sum, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
@@ -72,7 +73,7 @@ MUSTER_INLINE void ExpOfRemainder(const Floats& r, Floats& p) {
 // Waite's reduction, and ExpOfRemainder.
 MUSTER_INLINE void Exp(Floats& x) {
   constexpr float kLow = -87.3f, kHigh = 88.3f;
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: added, it rounds to an integer in the low bits
+  constexpr float kRound = 12582912.0f;  // adding 1.5 * 2^23 rounds to an integer, in the low bits
   const Ints tiny = x < kLow;
   x = tiny ? Floats{} + kLow : x;
   x = x > kHigh ? Floats{} + kHigh : x;
@@ -109,7 +110,7 @@ MUSTER_INLINE void Erf(Floats& x) {
   x = x < -1.0f ? Floats{} - 1.0f : x;
 }
 
-// tanh to 6 units in the last place, and at most 1. As Erf, on |x| <= 9 (2.1e-8).
+// tanh to 6 units in the last place, and at most 1. Like Erf, on |x| <= 9 (2.1e-8).
 MUSTER_INLINE void Tanh(Floats& x) {
   constexpr float kEnd = 9.0f;
   x = x > kEnd ? Floats{} + kEnd : x;

@@ -42,7 +42,7 @@ inline constexpr uint32_t kModelCheckpointProtocol = 7;
 // the slots of all ranks in every share, and tokens of 32 bits.
 inline constexpr uint32_t kCompactSharesProtocol = 8;
 
-// From this version on ranks know the settings of training that came with it, and mine hard negatives:
+// From this version on ranks know the training settings that it introduced, and mine hard negatives:
 // common/spec/job_spec.cc says which.
 inline constexpr uint32_t kTrainingAidsProtocol = 9;
 

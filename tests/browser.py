@@ -53,7 +53,7 @@ class Browser:
         self.close()
 
     def close(self):
-        os.close(self.commands)  # its end: the browser ends as well
+        os.close(self.commands)  # when the pipe closes, the browser ends as well
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
@@ -98,7 +98,7 @@ class Browser:
         deadline = time.monotonic() + 60
         while not any(event.get("method") == "Page.loadEventFired" for event in self.seen):
             self.seen.append(self._next(deadline))
-        self.evaluate("1")  # what the page reported until here has come
+        self.evaluate("1")  # everything that the page has reported so far has arrived
 
     def evaluate(self, expression):
         """The value of an expression of JavaScript in the page."""
@@ -108,11 +108,11 @@ class Browser:
         return result["result"].get("value")
 
     def requests(self):
-        """Addresses of what the page asked for since it was opened, the page itself included."""
+        """Addresses that the page has requested since it was opened, including the page itself."""
         return [event["params"]["request"]["url"] for event in self.seen if event.get("method") == "Network.requestWillBeSent"]
 
     def errors(self):
-        """What its console has: messages, exceptions, and what the policy refused."""
+        """The content of its console: messages, exceptions, and what the policy refused."""
         found = [event["params"]["args"] for event in self.seen if event.get("method") == "Runtime.consoleAPICalled"]
         found += [event["params"]["exceptionDetails"] for event in self.seen if event.get("method") == "Runtime.exceptionThrown"]
         return found + [event["params"]["entry"]["text"] for event in self.seen if event.get("method") == "Log.entryAdded"]

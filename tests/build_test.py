@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Quick start and tests share one build tree: what deploy/quickstart compiles, tests/run finds compiled.
+"""Quick start and tests share one build tree: tests/run does not compile again what deploy/quickstart has compiled.
 
 usage: build_test.py BUILD_FOLDER
 """
@@ -57,7 +57,7 @@ class Build(unittest.TestCase):
             fresh, deps = pathlib.Path(name) / "build", pathlib.Path(name) / "deps"
             deps.mkdir()
             for path in pathlib.Path(values["MUSTER_DEPS"]).iterdir():
-                if path.name in ("libtorch", "pyarrow"):  # what deploy/bootstrap brings without --tests
+                if path.name in ("libtorch", "pyarrow"):  # what deploy/bootstrap installs without --tests
                     (deps / path.name).symlink_to(path)
             options = [f"-D{key}={values[key]}" for key in KEPT if key in values]
             done = subprocess.run(["cmake", "-G", "Ninja", "-S", ROOT, "-B", fresh, "-DMUSTER_TESTS=OFF",

@@ -34,7 +34,7 @@ def without_code(text):
 
 
 def anchors(text):
-    """The anchors that GitHub makes of a page's headings."""
+    """The anchors that GitHub makes from a page's headings."""
     found = set()
     for line in re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL).splitlines():
         if re.match(r"#{1,6} ", line):

@@ -55,7 +55,7 @@ absl::StatusOr<Job> SubmitEvaluation(JobService::Stub& stub, const EvalFlags& fl
                                    {"report", {{"dataset", what.dataset}, {"split", what.split}}}};
   muster::v1::SubmitJobRequest request;
   ASSIGN_OR_RETURN(*request.mutable_spec(), ParseJobFile("eval", job_file.dump(), flags.overrides));
-  // Each job needs its own request id. A single job uses the given one as it is.
+  // Each job needs its own request id. A single job uses the given one unchanged.
   const bool is_one_of_many = flags.datasets.size() > 1 && !flags.request_id.empty();
   request.set_request_id(RequestIdOr(is_one_of_many ? absl::StrCat(flags.request_id, "-", given) : flags.request_id));
   if (const absl::Status status = CompleteModelJob(stub, *request.mutable_spec()); !status.ok()) {
@@ -191,7 +191,7 @@ void AddEvalCommand(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<EvalFlags>();
   CLI::App* command = app.add_subcommand("eval", "Measure a model on datasets")->fallthrough();
   command->add_option("model", flags->model, "A pushed model, job:JOB, or job:JOB@STEP")->required()->type_name("MODEL");
-  command->add_option("datasets", flags->datasets, "Imported datasets: NAME, or NAME/SPLIT for a split of its own")
+  command->add_option("datasets", flags->datasets, "Imported datasets: NAME, or NAME/SPLIT for a separate split")
       ->required()
       ->type_name("DATASET...");
   command->add_option("--split", flags->split, "Split of datasets that are given without one")

@@ -1,6 +1,8 @@
 // muster gc
 #include <cstdio>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "client/call.h"
@@ -21,8 +23,11 @@ absl::StatusOr<int> CollectGarbage(const Cli& cli, bool dry_run, const std::stri
   muster::v1::CollectGarbageRequest request;
   request.set_dry_run(dry_run);
   request.set_request_id(RequestIdOr(request_id));
-  const auto response = Call(*stub, &ClusterService::Stub::CollectGarbage, request, {.deadline = absl::Minutes(10)});
+  std::vector<std::string> notes;
+  const auto response =
+      Call(*stub, &ClusterService::Stub::CollectGarbage, request, {.deadline = absl::Minutes(10), .notes = &notes});
   if (!response.ok()) return WithContext(response.status(), "gc");
+  for (const std::string& note : notes) std::fprintf(stderr, "note: %s\n", note.c_str());
   if (cli.output != OutputFormat::kTable) {
     std::printf("%s", Format(*response, cli.output).c_str());
     return kExitSucceeded;

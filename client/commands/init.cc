@@ -91,7 +91,7 @@ void AddInitCommand(CLI::App& app, Cli& cli) {
       command->add_option("--from", flags->from, "Arguments of another tool: YAML, JSON, or the command line in a file")
           ->type_name("FILE");
   std::vector<std::pair<std::string, std::string>> tools;
-  for (const Profile& profile : Profiles()) tools.emplace_back(profile.name, profile.name);
+  for (const Profile& profile : ToolProfiles()) tools.emplace_back(profile.name, profile.name);
   CLI::Option* tool = AddChoice(*command, "--tool", flags->tool, tools, "The tool; by default recognized from its arguments");
   OnlyWith(tool->type_name("TOOL"), from);
   CLI::Option* processes =

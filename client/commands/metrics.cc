@@ -27,14 +27,19 @@ struct MetricsFlags {
   uint64_t after = 0;
 };
 
+// A share of the gradient over positives; "-": it was not measured.
+std::string ShareCell(double share) { return share == 0 ? "-" : absl::StrFormat("%.4f", share); }
+
 std::string Line(const StepMetrics& point) {
-  return absl::StrFormat("%7d  %7d  %7.3f  %9.5f  %9.3g  %9.4g  %9.1f  %10.0f  %s\n", point.step(), point.attempt(),
+  return absl::StrFormat("%7d  %7d  %7.3f  %9.5f  %9.3g  %9.4g  %9.1f  %10.0f  %7s  %7s  %s\n", point.step(), point.attempt(),
                          point.epoch(), point.loss(), point.learning_rate(), point.gradient_norm(),
-                         point.queries_per_second(), point.tokens_per_second(), TimeText(point.time()));
+                         point.queries_per_second(), point.tokens_per_second(),
+                         ShareCell(point.positive_weights().empty() ? 0 : point.positive_weights(0)),
+                         ShareCell(point.noise_weight()), TimeText(point.time()));
 }
 
 constexpr char kHeader[] =
-    "   STEP  ATTEMPT    EPOCH       LOSS         LR  GRAD NORM  QUERIES/S    TOKENS/S  TIME\n";
+    "   STEP  ATTEMPT    EPOCH       LOSS         LR  GRAD NORM  QUERIES/S    TOKENS/S  TOP POS    NOISE  TIME\n";
 
 // JSON is one object per line, so that a program reads it while the job runs.
 std::string Text(const StepMetrics& point, OutputFormat format) {

@@ -26,7 +26,7 @@
 namespace muster {
 namespace {
 
-// Inode of the socket that listens on the port, as /proc/net/tcp and tcp6 have it; empty: none.
+// Inode of the socket that listens on the port, from /proc/net/tcp and tcp6; empty: none.
 std::string ListeningInode(int port) {
   for (const char* table : {"/proc/net/tcp", "/proc/net/tcp6"}) {
     const absl::StatusOr<std::string> text = ReadFile(table);

@@ -49,7 +49,7 @@ std::vector<FieldDoc> ParseFieldDocs(absl::string_view page) {
       std::string& text = header[i] == "type" ? doc.type : header[i] == "default" ? doc.default_value : doc.meaning;
       text = Plain(cells[i]);
     }
-    // Keys that are alike share a row: `beta1`, `beta2`.
+    // Similar keys share a row: `beta1`, `beta2`.
     for (const absl::string_view key : absl::StrSplit(Plain(cells[0]), ", ")) {
       doc.field = section == "Top level" ? std::string(key) : absl::StrCat(section, ".", key);
       docs.push_back(doc);

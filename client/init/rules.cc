@@ -192,7 +192,7 @@ constexpr auto kRules = std::to_array<RuleOf>({
     {"small_threshold", kTranslate, ""},
     {"drop_threshold", kTranslate, ""},
     {"max_example_num_per_dataset", kRefused, "all queries of the split are trained"},
-    {"shuffle_ratio", kHarmlessIf, "texts are trained as they are", "0|0.0"},
+    {"shuffle_ratio", kHarmlessIf, "texts are trained unchanged", "0|0.0"},
     {"unified_finetuning", kHarmlessIf, "only dense embeddings are trained", "false"},
     {"use_self_distill", kHarmlessIf, "only dense embeddings are trained", "false"},
     // ms-swift.

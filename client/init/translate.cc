@@ -50,12 +50,12 @@ absl::StatusOr<Translation> Translator::Run() {
 
 absl::Status Translator::CheckTool() const {
   std::vector<std::string> tools;
-  for (const Profile& profile : Profiles()) tools.emplace_back(profile.name);
+  for (const Profile& profile : ToolProfiles()) tools.emplace_back(profile.name);
   if (result_.tool.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("the arguments do not fit exactly one tool. Name it with --tool. ", AllowedNames("", tools)));
   }
-  if (FindProfile(result_.tool) != nullptr) return absl::OkStatus();
+  if (std::ranges::find(tools, result_.tool) != tools.end()) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("--tool: unknown tool \"", result_.tool, "\". ", AllowedNames(result_.tool, tools)));
 }

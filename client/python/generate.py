@@ -4,9 +4,9 @@ usage: generate.py PROTO OUT     PROTO: the folder proto/ of a checkout; OUT get
 
 Runs the protoc of the package grpcio-tools, or, where that is not installed, the protoc of the PATH.
 
-A module is what protoc --python_out writes, without the check that the installed protobuf is as new as protoc: all that
-it does is add the file's descriptor to protobuf's pool and make classes of it, which every protobuf since 4.21 does
-alike. Services need no generated code (src/muster/_rpc.py).
+A module is what protoc --python_out writes, without the check that the installed protobuf is as new as protoc. It only
+adds the file's descriptor to protobuf's pool and makes classes from it, which works the same in every protobuf since
+4.21. Services need no generated code (src/muster/_rpc.py).
 """
 import importlib.util
 import pathlib
@@ -50,8 +50,8 @@ def write_messages(proto, out):
             text = path.read_text(encoding="utf-8")
             name = path.relative_to(proto)
             if name.parts[0] == "google":
-                # googleapis-common-protos, which many packages bring, registers google/rpc/status.proto too, and protobuf
-                # refuses a second file or message with the same name. The bytes do not depend on the name.
+                # googleapis-common-protos, which many packages need, registers google/rpc/status.proto too, and
+                # protobuf refuses a second file or message with the same name. The bytes do not depend on the name.
                 text, name = text.replace("package google.rpc;", "package muster.wire;"), pathlib.Path("muster/wire/status.proto")
             copies.append(name.as_posix())
             copy = pathlib.Path(scratch) / name

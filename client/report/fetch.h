@@ -15,7 +15,7 @@ namespace muster {
 // Used by one thread.
 class ReportFetcher {
  public:
-  explicit ReportFetcher(const Connection& connection);  // which outlives this
+  explicit ReportFetcher(const Connection& connection);  // must outlive this object
   // `given` as in client/find_job.h.
   absl::StatusOr<ReportedJob> Fetch(const std::string& given);
 

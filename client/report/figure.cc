@@ -194,7 +194,7 @@ bool AllHave(const Figure& figure, double points) {
   return true;
 }
 
-// Tells the reader how steps were joined and which were left out. "" if the figure draws every step as it is.
+// Tells the reader how steps were joined and which were left out. "" if the figure draws every step.
 std::string HowDrawn(const Figure& figure, const Scales& scales) {
   double width = 0;
   size_t left_out = 0;

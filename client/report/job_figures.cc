@@ -28,11 +28,18 @@ struct ColumnFigure {
 constexpr char kWeightNote[] =
     "Entropy of the weight that the gradient gives to a query's positives, mean over the queries of a step: 0 where one "
     "positive has all of it, ln k where k positives share it equally.";
+constexpr char kPlaceNote[] =
+    "Mean share of the gradient over a query's positives that its most similar positive has (place 1), the second most similar "
+    "one, and so on. Queries with two positives or more count.";
+constexpr char kNoiseNote[] =
+    "Share of the gradient over positives that falls on the false ones which data.noise put there.";
 constexpr char kSimilarityNote[] = "Mean over the global batch, before the temperature.";
 constexpr ColumnFigure kLoss = {"loss", "Loss", "", "Loss of each step's global batch.", true};
 constexpr ColumnFigure kGradientNorm = {"gradient_norm", "Gradient norm", "before clipping", "", true};
 constexpr ColumnFigure kLearningRate = {"learning_rate", "Learning rate", "", "", false};
 constexpr ColumnFigure kWeight = {"positive_entropy", "Gradient weight over positives", "nats", kWeightNote, false};
+constexpr ColumnFigure kFirstPlace = {"positive_weight_1", "Gradient on the most similar positive", "share", kPlaceNote, false};
+constexpr ColumnFigure kNoise = {"noise_weight", "Gradient on injected false positives", "share", kNoiseNote, false};
 constexpr ColumnFigure kRate = {"queries_per_second", "Speed", "queries per second",
                                 "Over the whole step, including the wait for its data.", false};
 constexpr ColumnFigure kSeconds = {"seconds", "Seconds per step", "s", "On rank 0.", false};
@@ -214,6 +221,17 @@ Figure SimilarityFigure(const StepTable& steps) {
   return figure;
 }
 
+Figure PlaceFigure(const StepTable& steps) {
+  Figure figure{.title = "Gradient by place of the positive", .unit = "share", .note = kPlaceNote};
+  for (int place = 1; place <= kCurveColors; ++place) {
+    const std::string column = absl::StrCat("positive_weight_", place);
+    if (!steps.HasValues(column)) break;
+    figure.curves.push_back(
+        CurveOf(steps, column.c_str(), absl::StrCat("place ", place), place - 1, MostPoints(kCurveColors)));
+  }
+  return figure;
+}
+
 }  // namespace
 
 std::vector<Figure> FiguresOfJob(const ReportedJob& job) {
@@ -225,6 +243,8 @@ std::vector<Figure> FiguresOfJob(const ReportedJob& job) {
   };
   add(kLoss);
   if (SharesWeight(job.steps)) add(kWeight);
+  if (job.steps.HasValues("positive_weight_2")) figures.push_back(PlaceFigure(job.steps));
+  if (job.steps.HasValues(kNoise.column)) add(kNoise);
   figures.push_back(SimilarityFigure(job.steps));
   add(kGradientNorm);
   add(kLearningRate);
@@ -245,10 +265,14 @@ std::vector<Figure> FiguresOfJob(const ReportedJob& job) {
 std::vector<Figure> FiguresOfJobs(absl::Span<const ReportedJob> jobs) {
   const std::vector<std::string> labels = LabelsOf(jobs);
   std::vector<Figure> figures = MetricFigures(jobs, labels);
-  for (const ColumnFigure& what : {kLoss, kWeight, kPositive, kNegative, kGradientNorm, kLearningRate, kSeconds, kRate}) {
+  for (const ColumnFigure& what : {kLoss, kWeight, kFirstPlace, kNoise, kPositive, kNegative, kGradientNorm, kLearningRate,
+                                   kSeconds, kRate}) {
     Figure figure = EmptyFigure(what);
     for (size_t j = 0; j < jobs.size(); ++j) {
-      if (what.column == absl::string_view(kWeight.column) && !SharesWeight(jobs[j].steps)) continue;
+      const absl::string_view column = what.column;
+      if (column == kWeight.column && !SharesWeight(jobs[j].steps)) continue;
+      const bool may_lack_it = column == kFirstPlace.column || column == kNoise.column;
+      if (may_lack_it && !jobs[j].steps.HasValues(what.column)) continue;
       figure.curves.push_back(CurveOf(jobs[j].steps, what.column, labels[j], static_cast<int>(j), MostPoints(jobs.size())));
     }
     figures.push_back(std::move(figure));

@@ -98,7 +98,7 @@ ReportedJob JobWith(const std::string& text, int steps = 40) {
   return one;
 }
 
-// No request, and no script but the page's own: what the browser test sees as well.
+// No request, and no script except the page's own. The browser test checks the same.
 void ExpectClosed(const std::string& html) {
   EXPECT_THAT(html, AllOf(StartsWith("<!DOCTYPE html>"), EndsWith("</html>\n")));
   EXPECT_EQ(Count(html, "<script"), 1u);
@@ -207,7 +207,7 @@ TEST(ComparisonReportHtml, NamesTheSettingsThatDifferAndTheFinalMetrics) {
   EXPECT_THAT(html, HasSubstr("<tr><td>loss.temperature</td><td>not set</td><td>0.02</td></tr>"));
   EXPECT_THAT(html, HasSubstr("<tr><td>scifact/test</td><td>ndcg@10</td><td>0.7000 (trained)</td><td>0.7500 (trained)</td>"));
   EXPECT_THAT(html, HasSubstr("<li><i class=\"c1\"></i>second</li>"));
-  // The same name for other data: not the same set.
+  // The same name for different data is not the same set.
   jobs[1].job.mutable_resolved()->set_report_dataset(std::string(64, 'd'));
   jobs[1].job.mutable_resolved()->set_evaluate_dataset(std::string(64, 'd'));
   const std::string other = ComparisonReportHtml(jobs, {}, kStamp);
@@ -249,6 +249,25 @@ TEST(FiguresOfJob, HideTheWeightOverPositivesWhereThereIsNothingToShare) {
   ReportedJob job = JobWith("");
   job.steps = *StepTable::FromStepLog("step,loss,positive_entropy\n1,2,0\n2,1,0\n");
   for (const Figure& figure : FiguresOfJob(job)) EXPECT_NE(figure.title, "Gradient weight over positives");
+}
+
+TEST(FiguresOfJob, ShowWhereTheGradientGoesOnlyIfItIsKnown) {
+  const auto titles = [](const ReportedJob& job) {
+    std::vector<std::string> all;
+    for (const Figure& figure : FiguresOfJob(job)) all.push_back(figure.title);
+    return all;
+  };
+  ReportedJob job = JobWith("");
+  job.steps =
+      *StepTable::FromStepLog("step,loss,positive_weight_1,positive_weight_2,positive_weight_3,noise_weight\n1,2,1,0,,\n");
+  EXPECT_THAT(titles(job), testing::Contains("Gradient by place of the positive"));
+  EXPECT_THAT(titles(job), testing::Not(testing::Contains("Gradient on injected false positives")));
+  for (const Figure& figure : FiguresOfJob(job)) {
+    if (figure.title == "Gradient by place of the positive") EXPECT_EQ(figure.curves.size(), 2u);
+  }
+  job.steps = *StepTable::FromStepLog("step,loss,positive_weight_1,noise_weight\n1,2,,0.25\n");
+  EXPECT_THAT(titles(job), testing::Not(testing::Contains("Gradient by place of the positive")));
+  EXPECT_THAT(titles(job), testing::Contains("Gradient on injected false positives"));
 }
 
 TEST(PhaseSecondsOf, SumsUpToTheWholeSteps) {

@@ -14,7 +14,7 @@ using ::testing::Not;
 
 constexpr uint64_t kSeed = 20261101;
 
-// Two metrics of 200 queries, `better` higher than the common part.
+// Two metrics for 200 queries. All runs share random values; each run adds `better` and a little noise.
 JudgedRun RunWith(double better, uint64_t stream) {
   CounterRandom common(kSeed), own(MixKey(kSeed, stream));
   JudgedRun run;

@@ -78,7 +78,7 @@ void Fill(Message& message) {
 RC_GTEST_PROP(JobFileOf, ReadsBackAsTheSameSpecification, ()) {
   JobSpec spec;
   Fill(spec);
-  if (spec.name().empty()) spec.set_name("x");  // a file without a line is not one
+  if (spec.name().empty()) spec.set_name("x");  // a file without lines is not a job file
   const auto text = JobFileOf(spec);
   RC_LOG() << text;
   const auto read = ReadJobText("report", text);
@@ -88,7 +88,7 @@ RC_GTEST_PROP(JobFileOf, ReadsBackAsTheSameSpecification, ()) {
   differences.ReportDifferencesToString(&found);
   if (!differences.Compare(spec, *read)) RC_FAIL(found);
   for (const absl::string_view line : absl::StrSplit(text, '\n')) {
-    RC_ASSERT(line.empty() || line.find(':') != absl::string_view::npos);  // no line that a text could make up
+    RC_ASSERT(line.empty() || line.find(':') != absl::string_view::npos);  // a text in the specification cannot add a line
     for (const char c : line) RC_ASSERT(static_cast<unsigned char>(c) >= 0x20);
   }
 }
@@ -110,7 +110,7 @@ TEST(JobFileOf, IsAJobFileAsAPersonWritesIt) {
   EXPECT_THAT(JobFileOf(spec), HasSubstr("query: \"a\\u202Eb\"\n"));
 }
 
-TEST(JobFileOf, OfACompleteJobIsSubmittedAgainAsItIs) {
+TEST(JobFileOf, OfACompleteJobIsSubmittedAgainUnchanged) {
   JobSpec spec = *ParseJobFile("job", "name: x\nmodel: {from: m}\ndata: {train: t}\nduration: {steps: 3}\n");
   FillDefaults(spec);
   auto again = ParseJobFile("report", JobFileOf(spec));

@@ -29,16 +29,22 @@ double Measured(double value) { return value == 0 ? kMissing : value; }
 std::vector<std::pair<std::string, double>> MeasuredValues(const StepMetrics& point) {
   const bool has_similarities = point.positive_entropy() != 0 || point.mean_positive() != 0 || point.mean_negative() != 0;
   const auto similarity = [has_similarities](double value) { return has_similarities ? value : kMissing; };
-  return {{"attempt", point.attempt()},
-          {"loss", point.loss()},
-          {"learning_rate", point.learning_rate()},
-          {"gradient_norm", point.gradient_norm()},
-          {"queries_per_second", Measured(point.queries_per_second())},
-          {"tokens_per_second", Measured(point.tokens_per_second())},
-          {"seconds", Measured(point.step_seconds())},
-          {"positive_entropy", similarity(point.positive_entropy())},
-          {"mean_positive", similarity(point.mean_positive())},
-          {"mean_negative", similarity(point.mean_negative())}};
+  std::vector<std::pair<std::string, double>> values = {
+      {"attempt", point.attempt()},
+      {"loss", point.loss()},
+      {"learning_rate", point.learning_rate()},
+      {"gradient_norm", point.gradient_norm()},
+      {"queries_per_second", Measured(point.queries_per_second())},
+      {"tokens_per_second", Measured(point.tokens_per_second())},
+      {"seconds", Measured(point.step_seconds())},
+      {"positive_entropy", similarity(point.positive_entropy())},
+      {"mean_positive", similarity(point.mean_positive())},
+      {"mean_negative", similarity(point.mean_negative())},
+      {"noise_weight", Measured(point.noise_weight())}};
+  for (int place = 0; place < point.positive_weights_size(); ++place) {
+    values.emplace_back(absl::StrCat("positive_weight_", place + 1), point.positive_weights(place));
+  }
+  return values;
 }
 
 }  // namespace

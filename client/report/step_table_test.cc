@@ -70,6 +70,20 @@ TEST(StepTable, OfStepsThatWereRepeatedTheLaterAttemptCounts) {
   EXPECT_THAT(table.Column("absent"), ElementsAre(IsNan(), IsNan(), IsNan()));
 }
 
+TEST(StepTable, HasTheSharesOfTheGradientOfLogsAndPoints) {
+  StepTable table =
+      *StepTable::FromStepLog("step,loss,positive_weight_1,positive_weight_2,noise_weight\n1,2,0.75,0.25,0\n2,1,,,\n");
+  StepTable::Points points = PointsOf({{3, 1}, {4, 1}});
+  points.Mutable(0)->add_positive_weights(0.5);
+  points.Mutable(0)->add_positive_weights(0.5);
+  points.Mutable(0)->set_noise_weight(0.125);
+  table.Append(points);
+  EXPECT_THAT(table.Column("positive_weight_1"), ElementsAre(0.75, IsNan(), 0.5, IsNan()));
+  EXPECT_THAT(table.Column("positive_weight_2"), ElementsAre(0.25, IsNan(), 0.5, IsNan()));
+  EXPECT_THAT(table.Column("noise_weight"), ElementsAre(0, IsNan(), 0.125, IsNan()));
+  EXPECT_FALSE(table.HasValues("positive_weight_3"));
+}
+
 TEST(StepTable, ZeroOfAPointIsNotMeasured) {
   StepTable table;
   StepTable::Points points = PointsOf({{1, 0}, {2, 0}});

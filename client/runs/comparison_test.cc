@@ -77,7 +77,7 @@ TEST(CompareRuns, CorrectsForTheNumberOfMetrics) {
   EXPECT_GT(found[0].detectable, CompareOne({a, b}).detectable);
 }
 
-// Whole comparisons of two alike runs with three metrics: at most 5% of them may name a better one for any metric.
+// Compares two equally good runs in three metrics: at most 5% of the comparisons may call one run better in any metric.
 TEST(CompareRuns, CallsEqualRunsDifferentInAtMost5PercentOfComparisons) {
   constexpr int kComparisons = 300, kQueries = 60;
   CounterRandom random(kSeed);

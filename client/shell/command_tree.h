@@ -8,7 +8,7 @@
 namespace muster {
 
 struct FlagInfo {
-  std::vector<std::string> names;  // "-h", "--help"; of a positional its label: "JOB"
+  std::vector<std::string> names;  // "-h", "--help"; for a positional, its label: "JOB"
   std::string description;
   std::string value;                 // how --help names its value: "FILE"; empty for a flag without a value
   std::vector<std::string> choices;  // the allowed values; empty: any

@@ -1,10 +1,13 @@
 #include "client/study/cell_result.h"
 
+#include <cmath>
+
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "client/progress.h"
+#include "client/report/step_table.h"
 #include "client/words.h"
 #include "common/deterministic_bytes.h"
 #include "common/digest.h"
@@ -55,6 +58,20 @@ CellResult ResultOf(const Job& job) {
     result.done = true;
   }
   return result;
+}
+
+std::optional<double> NoiseWeightOf(const std::string& step_log) {
+  const auto steps = StepTable::FromStepLog(step_log);
+  if (!steps.ok() || steps->steps().empty()) return std::nullopt;
+  const std::vector<double>& weights = steps->Column("noise_weight");
+  double sum = 0;
+  size_t count = 0;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    if (2 * steps->steps()[i] <= steps->steps().back() || !std::isfinite(weights[i])) continue;
+    sum += weights[i];
+    ++count;
+  }
+  return count == 0 ? std::nullopt : std::optional(sum / static_cast<double>(count));
 }
 
 absl::StatusOr<std::map<std::string, std::vector<double>>> ParseQueryValues(const std::string& text) {

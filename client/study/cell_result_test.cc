@@ -86,5 +86,13 @@ TEST(QueryValues, AreReadByMetric) {
   EXPECT_THAT(std::string(ParseQueryValues("query,mrr\n0,1\n1,x\n").status().message()), HasSubstr("report_queries.csv:3"));
 }
 
+TEST(NoiseWeightOf, IsTheMeanOverTheLastHalfOfTheSteps) {
+  EXPECT_EQ(NoiseWeightOf("step,noise_weight\n1,1\n2,1\n3,0.25\n4,0.75\n"), 0.5);
+  EXPECT_EQ(NoiseWeightOf("step,noise_weight\n1,0.5\n2,1\n3,0.25\n"), 0.625) << "of three steps the last two";
+  EXPECT_EQ(NoiseWeightOf("step,noise_weight\n1,0.5\n2,\n"), std::nullopt);
+  EXPECT_EQ(NoiseWeightOf("step,loss\n1,0.5\n2,1\n"), std::nullopt) << "a log of an older version";
+  EXPECT_EQ(NoiseWeightOf(""), std::nullopt);
+}
+
 }  // namespace
 }  // namespace muster

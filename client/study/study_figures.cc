@@ -30,7 +30,7 @@ std::optional<double> ValueOf(const std::map<std::string, double>& metrics, cons
 
 std::optional<ArmFigure> ArmFigureOf(const StudyFile& study, Results results, size_t metric, size_t arm, double level) {
   ArmFigure figure{.metric = metric, .arm = arm};
-  std::vector<double> untrained;
+  std::vector<double> untrained, noise;
   for (size_t s = 0; s < study.seeds.size(); ++s) {
     const CellResult& cell = CellAt(study, results, arm, s);
     const std::optional<double> value = ValueOf(cell.trained, study.metrics[metric]);
@@ -38,12 +38,14 @@ std::optional<ArmFigure> ArmFigureOf(const StudyFile& study, Results results, si
     figure.seeds.push_back(study.seeds[s]);
     figure.values.push_back(*value);
     if (const auto before = ValueOf(cell.untrained, study.metrics[metric]); before.has_value()) untrained.push_back(*before);
+    if (cell.noise_weight.has_value()) noise.push_back(*cell.noise_weight);
   }
   if (figure.values.empty()) return std::nullopt;
   figure.mean = Mean(figure.values);
   figure.deviation = StandardDeviation(figure.values);
   figure.interval = StudentInterval(figure.values, level);
   if (!untrained.empty()) figure.untrained = Mean(untrained);
+  if (!noise.empty()) figure.noise_weight = Mean(noise);
   return figure;
 }
 
@@ -51,8 +53,8 @@ std::optional<ArmFigure> ArmFigureOf(const StudyFile& study, Results results, si
 struct PairValues {
   std::vector<double> by_seed;                // differences
   std::vector<std::vector<double>> by_query;  // [seed][query], differences; empty: not known for all
-  bool has_two_sets = false;                  // the arms measure datasets or splits of other names
-  bool has_two_contents = false;              // of one name
+  bool has_two_sets = false;                  // the arms measure datasets or splits with different names
+  bool has_two_contents = false;              // the arms measure different content under one name
 };
 
 bool AddQueries(const CellResult& a, const CellResult& b, const std::string& metric, PairValues& values) {

@@ -17,18 +17,19 @@ namespace muster {
 
 struct StudyOptions {
   double level = 0.95;      // of intervals; differences are called at 1 - level for the whole study
-  double power = 0.8;       // of what the study could have shown; 0: that is not computed
+  double power = 0.8;       // for `detectable` and `seeds_needed`; 0: neither is computed
   uint64_t flips = 20'000;  // of the randomization test over queries
 };
 
 // An arm's values of one metric.
 struct ArmFigure {
   size_t metric = 0, arm = 0;
-  std::vector<uint64_t> seeds;  // those that are done
+  std::vector<uint64_t> seeds;  // the seeds whose jobs are done
   std::vector<double> values;   // one per seed
   double mean = 0, deviation = 0;
-  Interval interval;                // Student's over seeds; of no width with fewer than two
-  std::optional<double> untrained;  // mean over the seeds that have it
+  Interval interval;                   // Student's interval over seeds; without width for fewer than two
+  std::optional<double> untrained;     // mean over the seeds that have it
+  std::optional<double> noise_weight;  // mean of CellResult::noise_weight over the seeds that have it
 };
 
 enum class PairBasis {
@@ -51,8 +52,8 @@ struct PairFigure {
   std::optional<double> p_queries;  // of the randomization test over queries, each with its mean over seeds
   double effect = 0;            // mean in standard deviations: over queries if they are known, else over seeds; may be infinite
   Wins queries_won, seeds_won;  // by B
-  // With the present queries: the difference that this many seeds show, and the seeds that show StudyFile.difference. Nothing:
-  // no number of seeds does.
+  // With the present queries: the smallest difference that this many seeds show, and how many seeds would show
+  // StudyFile.difference. Nothing: no number of seeds would show it.
   double detectable = 0;
   std::optional<int64_t> seeds_needed;
   bool is_difference = false;
@@ -61,15 +62,15 @@ struct PairFigure {
 
 struct StudyFigures {
   std::vector<ArmFigure> arms;     // by metric, then arm; arms without a result are left out
-  std::vector<PairFigure> pairs;   // by metric, then as StudyFile.pairs
-  size_t tests = 0;                // comparisons that Holm's correction is for
-  std::vector<std::string> notes;  // what is missing or does not fit together; sentences
+  std::vector<PairFigure> pairs;   // by metric, then in the order of StudyFile.pairs
+  size_t tests = 0;                // how many comparisons Holm's correction covers
+  std::vector<std::string> notes;  // sentences about missing or inconsistent results
 };
 
-// `results`: one per cell of the study, in its order.
+// `results`: one per cell of the study, in the study's order.
 StudyFigures FiguresOf(const StudyFile& study, absl::Span<const CellResult> results, const StudyOptions& options = {});
 
-// How a pair reads: "objective=jointlh", "objective=lsepair" and what both share, "per_query=4" (may be empty).
+// The text of a pair: "objective=jointlh", "objective=lsepair" and what both share, "per_query=4" (may be empty).
 struct PairNames {
   std::string a, b, shared;
 };

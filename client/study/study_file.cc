@@ -28,7 +28,7 @@ namespace {
 
 using muster::v1::JobSpec;
 
-constexpr size_t kNameDigits = 10;  // of the digest, in a job's name
+constexpr size_t kNameDigits = 10;  // digits of the digest in a job's name
 constexpr size_t kLongestJobName = 63;
 
 // The nodes of a study file by key.
@@ -125,7 +125,7 @@ absl::Status CheckCellCount(const StudyPlace& place, const YAML::Node& root, con
                    WithThousands(kMostStudyCells), ". Make several studies of it."));
 }
 
-// What the report needs of a cell's job.
+// Checks that a cell's job measures what the report shows.
 absl::Status CheckReported(const StudyPlace& place, const YAML::Node& base, const StudyFile& study, const StudyArm& arm,
                            const JobSpec& spec) {
   if (!spec.has_report()) {
@@ -161,7 +161,7 @@ void NameCell(const StudyFile& study, StudyCell& cell) {
   cell.spec.set_name(cell.job_name);
 }
 
-// The job with its defaults, without its name: what makes two cells the same.
+// The job with its defaults, without its name. If these are equal for two cells, the cells are the same.
 std::string MeaningOf(const JobSpec& spec) {
   JobSpec filled = spec;
   FillDefaults(filled);
@@ -169,10 +169,10 @@ std::string MeaningOf(const JobSpec& spec) {
   return DeterministicBytes(filled);
 }
 
-// `grid_node`: where errors about several arms are.
+// `grid_node`: the place that errors about several arms name.
 absl::Status AddCells(const StudyPlace& place, const YAML::Node& base, const YAML::Node& grid_node, const StudyGrid& grid,
                       StudyFile& study) {
-  std::map<std::string, size_t> meanings;  // → arm
+  std::map<std::string, size_t> meanings;  // job without its name → arm
   for (size_t a = 0; a < study.arms.size(); ++a) {
     const StudyArm& arm = study.arms[a];
     std::vector<JobOverride> overrides = {{"name", YAML::Node(study.name)}};
@@ -219,7 +219,8 @@ std::vector<StudyPair> PairsOf(const StudyFile& study, bool all) {
   return pairs;
 }
 
-// Each arm with the one that has the baseline's levels and otherwise its own.
+// Pairs each arm with the one that has the baseline's levels in the baseline's factors, and the arm's own levels in all
+// others.
 std::vector<StudyPair> PairsWithBaseline(const StudyFile& study, const StudyChoice& baseline) {
   std::vector<StudyPair> pairs;
   for (size_t b = 0; b < study.arms.size(); ++b) {

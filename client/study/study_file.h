@@ -21,7 +21,7 @@ inline constexpr size_t kLongestStudyName = 32;
 // One dimension of the grid: a field of the job with its values, or a name with named sets of fields.
 struct StudyFactor {
   std::string key;                  // "loss.objective"
-  std::string name;                 // "objective", or the whole key where several end alike
+  std::string name;                 // "objective", or the whole key if several keys have this last part
   std::vector<std::string> levels;  // its values as text, in the order of the file
 };
 
@@ -33,8 +33,8 @@ struct StudyArm {
 struct StudyCell {
   size_t arm = 0;
   uint64_t seed = 0;
-  // STUDY.VALUES.DIGEST. The digest is of the study's name and of all that the file says about the cell, whatever the
-  // order of its keys.
+  // STUDY.VALUES.DIGEST. The digest covers the study's name and everything that the file says about the cell, and does
+  // not depend on the order of keys.
   std::string job_name;
   std::string request_id;  // of the cell's first submission
   muster::v1::JobSpec spec;
@@ -47,11 +47,11 @@ struct StudyPair {
 struct StudyFile {
   std::string name;
   std::vector<StudyFactor> factors;
-  std::vector<StudyArm> arms;  // in the order of the grid, the last factor running fastest
+  std::vector<StudyArm> arms;  // in the order of the grid; the last factor varies fastest
   std::vector<uint64_t> seeds;
   std::vector<StudyCell> cells;  // by arm, then by seed
   // What the report shows.
-  std::vector<std::string> metrics;  // the first is the one to decide by
+  std::vector<std::string> metrics;  // the first one decides
   std::vector<StudyPair> pairs;      // the comparisons
   double difference = 0.01;          // of a metric: the report says how many seeds would show it
 };
@@ -60,7 +60,7 @@ struct StudyFile {
 absl::StatusOr<StudyFile> ParseStudyFile(const std::string& file, const std::string& text);
 absl::StatusOr<StudyFile> ReadStudyFile(const std::filesystem::path& file);
 
-// The id of a cell's submission after `ended` jobs of it ended without success.
+// The request id of a cell's next submission, after `ended` of its jobs ended without success.
 std::string StudyRequestId(const StudyCell& cell, size_t ended);
 
 }  // namespace muster

@@ -82,6 +82,41 @@ TEST(StudyFile, NamedSetsChangeFieldsTogether) {
   EXPECT_EQ(study.cells[2].spec.model().from(), "other");
 }
 
+// The guide's studies of robustness and of label regimes (docs/guides/studies.md).
+TEST(StudyFile, LabelNoisePositivesAndStagesAreFactorsLikeOthers) {
+  const StudyFile noise = Read(
+      "grid:\n"
+      "  labels:\n"
+      "    clean: {}\n"
+      "    random20: {data.noise.random_passages: 0.2}\n"
+      "    hard20: {data.noise.hard_negatives: 0.2}\n"
+      "  data.noise.seed: [17, 18]\n"
+      "exclude: [{labels: clean, data.noise.seed: 18}]\n"
+      "seeds: 1\n");
+  EXPECT_THAT(Labels(noise), ElementsAre("labels=clean, seed=17", "labels=random20, seed=17", "labels=random20, seed=18",
+                                         "labels=hard20, seed=17", "labels=hard20, seed=18"));
+  EXPECT_EQ(noise.cells[2].spec.data().noise().random_passages(), 0.2);
+  EXPECT_EQ(noise.cells[2].spec.data().noise().seed(), 18);
+  EXPECT_EQ(noise.cells[4].spec.data().noise().hard_negatives(), 0.2);
+  EXPECT_EQ(noise.cells[4].spec.seed(), 1) << "the job's own seed";
+
+  const StudyFile regimes = Read(
+      "grid:\n"
+      "  labels:\n"
+      "    human: {data.positives.sources: [human]}\n"
+      "    staged: {duration: null, stages: [{sources: [llm], epochs: 3}, {sources: [human], epochs: 1}]}\n"
+      "  data.positives.per_query: [1, 0]\n"
+      "seeds: 1\n");
+  ASSERT_EQ(regimes.cells.size(), 4u);
+  EXPECT_EQ(regimes.cells[0].spec.stages_size(), 0);
+  const muster::v1::JobSpec& staged = regimes.cells[3].spec;
+  ASSERT_EQ(staged.stages_size(), 2);
+  EXPECT_THAT(staged.stages(0).sources(), ElementsAre("llm"));
+  EXPECT_EQ(staged.stages(1).epochs(), 1u);
+  EXPECT_EQ(staged.duration().length_case(), muster::v1::DurationSpec::LENGTH_NOT_SET);
+  EXPECT_TRUE(staged.data().positives().has_per_query());
+}
+
 TEST(StudyFile, ExcludedArmsAreLeftOut) {
   const StudyFile study =
       Read(absl::StrCat(kTwoByTwo, "exclude: [{loss.objective: lsepair, data.positives.per_query: [1]}]\n"));
@@ -186,9 +221,9 @@ TEST(StudyFile, ErrorsNameThePlaceAndTheRemedy) {
   EXPECT_THAT(ErrorOf("seeds: 2\ngrid: {model: [{from: a}], model.from: [b]}\n"),
               HasSubstr("grid.model.from: sets model.from, and grid.model sets model. Join them"));
   EXPECT_THAT(ErrorOf(absl::StrCat(kTwoByTwo, "exclude: [{loss.objektive: lsepair}]\n")),
-              HasSubstr("exclude.loss.objektive: is no key of the grid. Allowed: loss.objective"));
+              HasSubstr("exclude.loss.objektive: is not a key of the grid. Allowed: loss.objective"));
   EXPECT_THAT(ErrorOf(absl::StrCat(kTwoByTwo, "exclude: [{loss.objective: rand1lh}]\n")),
-              HasSubstr("is no value of the grid."));
+              HasSubstr("is not a value of the grid."));
   EXPECT_THAT(ErrorOf(absl::StrCat(kTwoByTwo, "exclude: [{loss.objective: [jointlh, lsepair]}]\n")),
               HasSubstr("excludes all arms."));
   EXPECT_THAT(ErrorOf(absl::StrCat(kTwoByTwo, "report: {metrics: p@5}\n")),

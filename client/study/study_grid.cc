@@ -28,12 +28,12 @@ bool Overlap(const std::string& a, const std::string& b) {
 absl::Status CheckField(const StudyPlace& place, const YAML::Node& node, const std::string& field) {
   if (field == "name") return place.Wrong(node, "grid.name", "a study names its jobs itself. Remove it.");
   if (field == "seed") {
-    return place.Wrong(node, "grid.seed", "seeds are no arms: results are averaged over them. Write seed: [1, 2, 3].");
+    return place.Wrong(node, "grid.seed", "seeds are not arms: results are averaged over them. Write seed: [1, 2, 3].");
   }
   return absl::OkStatus();
 }
 
-// Fields, each with the key of the factor that sets it.
+// Field → the key of the factor that sets it.
 using Setters = std::map<std::string, std::string>;
 
 absl::Status TakeField(const StudyPlace& place, const YAML::Node& node, const std::string& field, const std::string& factor,
@@ -159,12 +159,12 @@ absl::StatusOr<StudyChoice> ReadStudyChoice(const StudyPlace& place, const YAML:
     const auto found = std::find(keys.begin(), keys.end(), name);
     if (found == keys.end()) {
       return place.Wrong(entry.first, absl::StrCat(key, ".", name),
-                         absl::StrCat("is no key of the grid. ", AllowedNames(name, keys)));
+                         absl::StrCat("is not a key of the grid. ", AllowedNames(name, keys)));
     }
     const size_t f = static_cast<size_t>(found - keys.begin());
     const std::vector<std::string>& levels = factors[f].levels;
     choice[f].assign(levels.size(), false);
-    // A list names several levels, unless it is itself the text of one.
+    // A list names several levels, unless its text is itself a level.
     std::vector<YAML::Node> values;
     const bool is_level = std::count(levels.begin(), levels.end(), StudyValueText(entry.second)) > 0;
     if (entry.second.IsSequence() && !is_level) {
@@ -177,7 +177,7 @@ absl::StatusOr<StudyChoice> ReadStudyChoice(const StudyPlace& place, const YAML:
       const auto level = std::find(levels.begin(), levels.end(), text);
       if (level == levels.end()) {
         return place.Wrong(value, absl::StrCat(key, ".", name),
-                           absl::StrCat("\"", text, "\" is no value of the grid. ", AllowedNames(text, levels)));
+                           absl::StrCat("\"", text, "\" is not a value of the grid. ", AllowedNames(text, levels)));
       }
       choice[f][static_cast<size_t>(level - levels.begin())] = true;
     }

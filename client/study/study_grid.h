@@ -42,7 +42,7 @@ struct StudyGrid {
 // `node`: the value of `grid`.
 absl::StatusOr<StudyGrid> ReadStudyGrid(const StudyPlace& place, const YAML::Node& node);
 
-// A choice of levels: [factor][level], whether it is chosen. All levels of a factor that is not named are.
+// Which levels are chosen: [factor][level]. If a factor is not named, all its levels are chosen.
 using StudyChoice = std::vector<std::vector<bool>>;
 absl::StatusOr<StudyChoice> ReadStudyChoice(const StudyPlace& place, const YAML::Node& node, const std::string& key,
                                             const std::vector<StudyFactor>& factors);

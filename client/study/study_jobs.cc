@@ -1,14 +1,17 @@
 #include "client/study/study_jobs.h"
 
 #include <map>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "client/call.h"
 #include "client/find_job.h"
 #include "client/job_list.h"
+#include "client/step_log.h"
 #include "common/query_values_file.h"
 #include "common/rpc/blobs.h"
+#include "common/spec/label_noise.h"
 #include "common/status.h"
 
 namespace muster {
@@ -24,7 +27,7 @@ muster::v1::ListJobsRequest RequestFor(const StudyFile& study) {
   return request;
 }
 
-// Adds the values by query that the job has stored, if it has.
+// Adds the values by query if the job has stored them.
 absl::Status AddQueryValues(BlobClient& blobs, const std::string& manifest, CellResult& result) {
   ASSIGN_OR_RETURN(const auto files, blobs.GetManifest(manifest));
   for (const muster::v1::FileEntry& file : files.files()) {
@@ -66,12 +69,15 @@ absl::StatusOr<std::vector<CellResult>> FetchResults(const Connection& connectio
   const auto stub = JobService::NewStub(connection.coordinator());
   std::vector<JobSummary> summaries;
   std::map<std::string, CellResult> results;     // by job
-  std::map<std::string, std::string> manifests;  // job → what stands next to its step log
+  std::map<std::string, Job> stored;             // by job: its id, and the folder with its step log
+  std::set<std::string> noisy;                   // jobs with label noise
   const auto listed = VisitJobPages(*stub, RequestFor(study), 0, [&](muster::v1::ListJobsResponse& page) {
     for (const Job& job : page.jobs()) {
       summaries.push_back(SummaryOf(job));
       results[job.id()] = ResultOf(job);
-      manifests[job.id()] = job.step_log_manifest();
+      stored[job.id()].set_id(job.id());
+      stored[job.id()].set_step_log_manifest(job.step_log_manifest());
+      if (HasNoise(job.spec().data())) noisy.insert(job.id());
     }
     return true;
   });
@@ -83,11 +89,15 @@ absl::StatusOr<std::vector<CellResult>> FetchResults(const Connection& connectio
     CellResult& result = found.emplace_back();
     if (!cell.job.has_value()) continue;
     result = results.at(cell.job->id());
-    if (const std::string& manifest = manifests.at(cell.job->id()); result.done && !manifest.empty()) {
-      const absl::Status status = AddQueryValues(blobs, manifest, result);
-      if (absl::IsUnavailable(status)) return ExplainUnreachable(status);
-      if (!status.ok()) result.by_query_note = "Values by query of some jobs could not be read. See muster doctor.";
-    }
+    const Job& job = stored.at(cell.job->id());
+    if (!result.done || job.step_log_manifest().empty()) continue;
+    const absl::Status status = AddQueryValues(blobs, job.step_log_manifest(), result);
+    if (absl::IsUnavailable(status)) return ExplainUnreachable(status);
+    if (!status.ok()) result.by_query_note = "Values by query of some jobs could not be read. See muster doctor.";
+    if (!noisy.contains(job.id())) continue;
+    const auto log = FetchStepLog(blobs, job);
+    if (absl::IsUnavailable(log.status())) return ExplainUnreachable(log.status());
+    if (log.ok()) result.noise_weight = NoiseWeightOf(*log);
   }
   return found;
 }

@@ -13,15 +13,15 @@
 
 namespace muster {
 
-// The jobs of the study as they are now.
+// The current jobs of the study.
 absl::StatusOr<std::vector<CellJob>> FindStudyJobs(muster::v1::JobService::Stub& stub, const StudyFile& study);
 
-// Submits the cell's job, unless an earlier call did: then it is that job. `ended`: jobs of the cell that ended without
-// success. Adds notes of the coordinator to `notes`.
+// Submits the cell's job, or returns the job that an earlier call submitted. `ended`: jobs of the cell that ended
+// without success. Adds notes of the coordinator to `notes`.
 absl::StatusOr<muster::v1::JobSummary> SubmitCell(muster::v1::JobService::Stub& stub, const StudyCell& cell, size_t ended,
                                                   std::vector<std::string>& notes);
 
-// What the report needs, one per cell.
+// The results that the report needs, one per cell.
 absl::StatusOr<std::vector<CellResult>> FetchResults(const Connection& connection, const StudyFile& study);
 
 }  // namespace muster

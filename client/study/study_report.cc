@@ -1,5 +1,7 @@
 #include "client/study/study_report.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -15,6 +17,11 @@ using TextRows = std::vector<std::vector<std::string>>;
 std::string PCell(double p) { return p < 0.0001 ? "<0.0001" : absl::StrFormat("%.4f", p); }
 
 std::string OptionalCell(const std::optional<double>& value) { return value.has_value() ? MetricCell(*value) : "-"; }
+
+bool HasNoiseWeight(const StudyFigures& figures) {
+  return std::any_of(figures.arms.begin(), figures.arms.end(),
+                     [](const ArmFigure& arm) { return arm.noise_weight.has_value(); });
+}
 
 std::string WinsCell(const Wins& wins) { return absl::StrCat(wins.wins, "/", wins.ties, "/", wins.losses); }
 
@@ -68,7 +75,7 @@ std::vector<std::string> FactorTexts(const StudyFile& study) {
 }  // namespace
 
 std::vector<std::string> StudyMethod(const StudyFile& study, const StudyFigures& figures) {
-  return {
+  std::vector<std::string> method = {
       absl::StrCat(
           "Each mean is the mean of the seeds, with Student's 95% intervals. Differences are B - A on the same seeds."),
       absl::StrCat(
@@ -85,16 +92,25 @@ std::vector<std::string> StudyMethod(const StudyFile& study, const StudyFigures&
           "differences, or of the seeds' where values by query are not known. SHOWN is the difference that these seeds "
           "would show with 80% power; NEEDED is the number of seeds that would show one of ",
           study.difference, " with these queries.")};
+  if (HasNoiseWeight(figures)) {
+    method.push_back(
+        "NOISE WEIGHT is the share of the gradient over positives that fell on the false positives which data.noise injected: "
+        "mean over the last half of the steps, then over seeds.");
+  }
+  return method;
 }
 
 std::vector<std::vector<std::string>> StudyArmRows(const StudyFile& study, const StudyFigures& figures, size_t metric) {
   TextRows rows = {{"ARM", "SEEDS", "MEAN", "LOW", "HIGH", "DEVIATION", "UNTRAINED"}};
+  const bool has_noise = HasNoiseWeight(figures);
+  if (has_noise) rows[0].push_back("NOISE WEIGHT");
   for (const ArmFigure& arm : figures.arms) {
     if (arm.metric != metric) continue;
     const bool has_interval = arm.values.size() > 1;
     rows.push_back({study.arms[arm.arm].label, absl::StrCat(arm.values.size()), MetricCell(arm.mean),
                     has_interval ? MetricCell(arm.interval.low) : "-", has_interval ? MetricCell(arm.interval.high) : "-",
                     has_interval ? MetricCell(arm.deviation) : "-", OptionalCell(arm.untrained)});
+    if (has_noise) rows.back().push_back(OptionalCell(arm.noise_weight));
   }
   return rows;
 }
@@ -132,11 +148,12 @@ std::string StudyMarkdown(const StudyFile& study, const StudyFigures& figures) {
 }
 
 std::string StudyArmsCsv(const StudyFile& study, const StudyFigures& figures) {
-  std::string text = "metric,arm,seeds,mean,low,high,deviation,untrained\n";
+  std::string text = "metric,arm,seeds,mean,low,high,deviation,untrained,noise_weight\n";
   for (const ArmFigure& arm : figures.arms) {
     text += CsvLine({study.metrics[arm.metric], study.arms[arm.arm].label, absl::StrCat(arm.values.size()),
                      ExactNumber(arm.mean), ExactNumber(arm.interval.low), ExactNumber(arm.interval.high),
-                     ExactNumber(arm.deviation), arm.untrained.has_value() ? ExactNumber(*arm.untrained) : ""});
+                     ExactNumber(arm.deviation), arm.untrained.has_value() ? ExactNumber(*arm.untrained) : "",
+                     arm.noise_weight.has_value() ? ExactNumber(*arm.noise_weight) : ""});
   }
   return text;
 }

@@ -106,7 +106,22 @@ TEST(StudyReport, ResultsOnOtherContentAreNotCompared) {
   EXPECT_EQ(replaced.tests, 1u);
   EXPECT_THAT(replaced.pairs[0].verdict, HasSubstr("was imported again between the jobs"));
   for (size_t c = 5; c < 10; ++c) results[c].dataset = "another";
-  EXPECT_EQ(FiguresOf(study, results).pairs.size(), 1u) << "sets of other names are no comparison at all";
+  EXPECT_EQ(FiguresOf(study, results).pairs.size(), 1u) << "sets with different names are not compared";
+}
+
+TEST(StudyReport, ShowsTheGradientOnInjectedPositivesWhereThereIsNoise) {
+  const StudyFile study = Study();
+  std::vector<CellResult> results = Results(study);
+  EXPECT_THAT(Files(study, results).at("report.md"), Not(HasSubstr("NOISE WEIGHT")));
+  results[5].noise_weight = 0.25;
+  results[6].noise_weight = 0.5;
+  const auto files = Files(study, results);
+  EXPECT_THAT(files.at("report.md"), HasSubstr("| UNTRAINED | NOISE WEIGHT |"));
+  EXPECT_THAT(files.at("report.md"), HasSubstr("0.3750 |"));
+  EXPECT_THAT(files.at("report.md"), HasSubstr("NOISE WEIGHT is the share of the gradient over positives"));
+  EXPECT_THAT(files.at("report.html"), HasSubstr("<th>NOISE WEIGHT</th>"));
+  EXPECT_THAT(files.at("arms.csv"), HasSubstr(",untrained,noise_weight\n"));
+  EXPECT_THAT(files.at("arms.csv"), HasSubstr(",0.375\n"));
 }
 
 TEST(StudyReport, TextsAreNotMarkup) {

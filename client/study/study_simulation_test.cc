@@ -10,7 +10,7 @@ namespace muster {
 namespace {
 
 constexpr int kStudies = 200, kQueries = 100;
-const StudyOptions kFast = {.power = 0, .flips = 200};  // neither decides anything
+const StudyOptions kFast = {.power = 0, .flips = 200};  // no verdict depends on either
 
 StudyFile StudyOf(int arms, int64_t seeds) {
   std::string levels;
@@ -33,7 +33,7 @@ TEST(StudySimulation, EqualArmsAreCalledDifferentInAtMostFivePercentOfStudies) {
       const int studies = queries_are_known ? kStudies : 5 * kStudies;
       int wrong = 0;
       for (int s = 0; s < studies; ++s) {
-        // Without values by query the claim is about these queries, so arms that are equal must be equal on them.
+        // Without values by query, the claim is only about these queries, so equal arms must be equal on these queries.
         Spread spread = spreads[i];
         if (!queries_are_known) spread.arm_query = 0;
         std::vector<CellResult> results = DrawResults(study, {0.5, 0.5, 0.5, 0.5}, kQueries, spread, random);
@@ -53,7 +53,7 @@ TEST(StudySimulation, EqualArmsAreCalledDifferentInAtMostFivePercentOfStudies) {
 
 TEST(StudySimulation, PlantedDifferencesAreFoundAtTheStatedPower) {
   const Spread spread = {.seed = 0.01, .arm_query = 0.03, .residual = 0.1};
-  // Of a difference of two arms.
+  // The components of a difference between two arms.
   const CrossedComponents components = {.seeds = 2 * spread.seed * spread.seed,
                                         .queries = 2 * spread.arm_query * spread.arm_query,
                                         .residual = 2 * spread.residual * spread.residual};
@@ -77,7 +77,7 @@ TEST(StudySimulation, PlantedDifferencesAreFoundAtTheStatedPower) {
   EXPECT_LE(wrong, kStudies / 20 + 3 * 3);
 }
 
-// The report's own estimate of the seeds that a difference takes, from a small study.
+// The report's own estimate of how many seeds show a difference, from a small study.
 TEST(StudySimulation, SeedsNeededAreEstimatedFromTheStudyItself) {
   const Spread spread = {.seed = 0.01, .arm_query = 0.03, .residual = 0.1};
   const StudyFile study = StudyOf(2, 10);

@@ -100,7 +100,7 @@ std::optional<absl::Duration> TimeLeft(absl::Span<const CellJob> cells, absl::Ti
     first = std::min(first, absl::FromUnixSeconds(cell.job->submitted().seconds()));
   }
   if (done == 0 || now <= first) return std::nullopt;
-  // Jobs that are not submitted yet count as long as the others are on average.
+  // Jobs that are not submitted yet are assumed to have as many steps as the others on average.
   const double all = total * static_cast<double>(cells.size()) / known;
   return (now - first) * ((all - done) / done);
 }
@@ -127,7 +127,7 @@ std::string StudyTable(const StudyFile& study, absl::Span<const CellJob> cells, 
       done += StepsDone(cell);
       if (cell.job.has_value()) total += static_cast<double>(cell.job->total_steps());
     }
-    // Of all seeds, also of those that are not submitted yet.
+    // The share over all seeds, including those that are not submitted yet.
     const double share =
         total > 0 ? done / total * static_cast<double>(seeds - counts.to_submit) / static_cast<double>(seeds) : 0;
     table.Add({study.arms[a].label, absl::StrCat(counts.to_submit), absl::StrCat(counts.waiting), absl::StrCat(counts.running),

@@ -1,4 +1,4 @@
-// Which jobs a study has, and how far they are. Pure.
+// Which jobs a study has, and their progress. Pure.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -19,12 +19,12 @@ struct CellJob {
   size_t ended = 0;                           // jobs of the cell that failed or were cancelled
 };
 
-// One per cell, found by the jobs' names. Of several jobs of a cell the one that counts is one that succeeded, else one that
-// has not ended, else one that ended; of equal ones the first submitted.
+// One per cell, found by the jobs' names. If a cell has several jobs, one that succeeded counts, else one that has not
+// ended, else one that ended; among equals, the one that was submitted first.
 std::vector<CellJob> MatchJobs(const StudyFile& study, absl::Span<const muster::v1::JobSummary> jobs);
 
 struct StudyCounts {
-  size_t to_submit = 0, waiting = 0, running = 0, done = 0, failed = 0;  // failed: or cancelled
+  size_t to_submit = 0, waiting = 0, running = 0, done = 0, failed = 0;  // `failed` includes cancelled jobs
   size_t total() const { return to_submit + waiting + running + done + failed; }
   size_t unfinished() const { return waiting + running; }
 };
@@ -32,7 +32,7 @@ StudyCounts CountCells(absl::Span<const CellJob> cells);
 
 // Cells whose jobs failed or were cancelled.
 std::set<size_t> FailedCells(absl::Span<const CellJob> cells);
-// The cells to submit now: those without a job, and `retry`, the first seed first. `parallel`: the most unfinished jobs; 0: any
+// The cells to submit now: those without a job, and `retry`, ordered by seed. `parallel`: the most unfinished jobs; 0: any
 // number.
 std::vector<size_t> CellsToSubmit(const StudyFile& study, absl::Span<const CellJob> cells, size_t parallel,
                                   const std::set<size_t>& retry);

@@ -280,7 +280,7 @@ class FakeData final : public muster::v1::DataService::Service {
     return export_error;
   }
   FakeJobs* hang = nullptr;
-  grpc::Status import_error;  // of every import, when its header has come
+  grpc::Status import_error;  // of every import, set when its header has arrived
   muster::v1::ImportHeader header;
   std::vector<std::string> order;
   std::map<std::string, std::string> files, splits, blobs;  // by path; blobs: digests

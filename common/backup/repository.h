@@ -37,7 +37,8 @@ class BackupRepository {
   using Sink = std::function<absl::Status(std::string_view chunk)>;
   absl::StatusOr<std::string> Store(const std::function<absl::Status(const Sink&)>& fill, const std::string& expected);
   absl::Status Write(const muster::internal::v1::BackupManifest& manifest);
-  // Removes all but the `keep` newest backups, and contents that none of them needs. Returns the number of freed bytes.
+  // Removes all but the `keep` newest backups, and the contents that no remaining backup needs. Returns the number of
+  // freed bytes.
   absl::StatusOr<uint64_t> Prune(size_t keep);
 
  private:

@@ -230,7 +230,7 @@ std::string Explain(const CLI::ParseError& error, CLI::App& command, const Given
       }
     }
   }
-  if (dynamic_cast<const CLI::ExcludesError*>(&error) != nullptr) {  // a command does not show what it excludes as a whole
+  if (dynamic_cast<const CLI::ExcludesError*>(&error) != nullptr) {  // CLI11 does not say which options a command excludes
     for (const CLI::Option* option : options) {
       if (option->count() > 0 && error.what() == absl::StrCat(command.get_name(), " excludes ", option->get_name())) {
         return absl::StrCat(LabelOf(*option), " has no effect on this command. Leave it out.");

@@ -14,7 +14,7 @@
 
 namespace muster {
 
-// Maps a wrong command to what to use instead, for words that no command's spelling is close to: {"status", "muster
+// Maps a wrong command to its replacement, for words that are not close to any command's spelling: {"status", "muster
 // jobs, or muster get JOB"}.
 using CommandAdvice = std::map<std::string, std::string>;
 

@@ -12,7 +12,7 @@ struct CgroupLimits {
   std::optional<uint64_t> memory_bytes;
 };
 
-// `root`: where control groups are mounted. A value without a limit, or that cannot be read, is absent.
+// `root`: where control groups are mounted. A value that is unlimited or cannot be read is absent.
 CgroupLimits ReadCgroupLimits(const std::filesystem::path& root = "/sys/fs/cgroup");
 
 }  // namespace muster

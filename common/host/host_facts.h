@@ -18,7 +18,7 @@ std::vector<std::string> GpuNames();  // by NVML; empty without a driver. Honors
 std::vector<std::string> VisibleDevices(const std::vector<std::string>& names, const std::vector<std::string>& uuids,
                                         const char* visible);
 
-// The address of the interface that leads to host:port; "" if there is none.
+// The address of the interface that the route to host:port uses; "" if there is no route.
 std::string InterfaceTowards(const std::string& address);
 
 }  // namespace muster

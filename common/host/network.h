@@ -32,7 +32,7 @@ absl::StatusOr<RankInterface> ChooseInterface(const std::vector<NetworkInterface
 const NetworkInterface* InterfaceOf(const std::vector<NetworkInterface>& interfaces, const std::string& address);
 
 // The interfaces that are up and that NCCL uses with this value of NCCL_SOCKET_IFNAME: a list of prefixes, with "="
-// before exact names and "^" before those to leave out.
+// before exact names and "^" before excluded ones.
 std::vector<std::string> NcclInterfaces(const std::vector<NetworkInterface>& interfaces, const std::string& setting);
 
 // "eth0 (10.0.0.2), lo (127.0.0.1)": the interfaces that are up.

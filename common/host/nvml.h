@@ -46,7 +46,7 @@ class Nvml {
   GpuReading Read(uint32_t index) const;
 
   // Waits at most `timeout` for the next XID error of any GPU, and returns that GPU's index. Returns nothing, after the
-  // full wait, if none came or the driver cannot report them.
+  // full wait, if none occurred or the driver cannot report them.
   std::optional<uint32_t> WaitForXid(absl::Duration timeout);
 
  private:

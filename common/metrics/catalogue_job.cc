@@ -93,6 +93,13 @@ std::vector<MetricFamily> JobMetricFamilies() {
       OfJob("muster_job_effective_positives", "positives",
             "How many positives carry the weight of the last step's gradient: exp of the entropy.",
             kSteps),
+      OfJob("muster_job_positive_weight", "ratio",
+            "Mean share of the last step's gradient over a query's positives that the positive at this place has, in "
+            "descending order of similarity.",
+            kSteps, {{"place", {"1", "2", "3", "4", "5", "6", "7", "8"}, ""}}),
+      OfJob("muster_job_noise_weight", "ratio",
+            "Share of the last step's gradient over positives that falls on those which data.noise put there.",
+            kSteps),
       OfJob("muster_job_mean_similarity", "similarity",
             "Mean similarity of the last step's pairs, before the temperature.",
             kSteps, {{"kind", {"positive", "negative"}, ""}}),

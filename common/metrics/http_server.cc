@@ -46,7 +46,7 @@ absl::StatusOr<OwnedFd> Listen(const std::string& text) {
     const int on = 1, off = 0;
     if (fd.valid()) {
       setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-      // [::] is every address of the host, as gRPC's listeners take it.
+      // [::] is every address of the host, as for gRPC's listeners.
       if (entry->ai_family == AF_INET6) setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
       if (bind(fd.get(), entry->ai_addr, entry->ai_addrlen) == 0 && listen(fd.get(), kBacklog) == 0) return fd;
     }

@@ -26,7 +26,7 @@ struct LoraConfig {
   int64_t rank = 0;  // 0: no adaptation; all weights are trained
   double alpha = 32;
   std::vector<std::string> targets;  // ends of the products' names ("query", "output.dense"); empty: all products
-  uint64_t seed = 0;                 // of A; B begins as 0
+  uint64_t seed = 0;                 // of A; B starts at 0
 };
 
 // The prompts of config_sentence_transformers.json.
@@ -50,7 +50,7 @@ struct EncoderConfig {
   double hidden_dropout = 0.1;
   double attention_dropout = 0.1;
   std::string activation = "gelu";  // as transformers names it; "gelu" is the exact (erf) one
-  // Where a family's position table is offset: the first token takes the row pad_token + 1, and tokens that are
+  // For families whose position table has an offset: the first token takes row pad_token + 1, and tokens that are
   // pad_token take its own row and are not counted. -1: the first token takes row 0.
   int64_t pad_token = -1;
   int64_t key_value_heads = 0;   // 0: heads
@@ -70,9 +70,9 @@ struct EncoderConfig {
   int64_t max_sequence_length = 512;  // tokens per text, including special tokens
   bool lower_case = true;             // tokenizer_config.json do_lower_case
   LoraConfig lora;                    // set by a job, never by a folder
-  std::vector<std::string> frozen;    // parts that a job does not train (common/model/parts.h); a job's, no folder's
+  std::vector<std::string> frozen;    // parts that a job does not train (common/model/parts.h); set by a job, never by a folder
   FolderPrompts prompts;
-  std::string config_json;  // config.json as it came, for the export; empty: a preset
+  std::string config_json;  // the unchanged config.json, for the export; empty for a preset
   std::vector<std::string> notes;  // human-readable: what was assumed, or read and not used
 
   int64_t HeadSize() const { return head_size > 0 ? head_size : hidden_size / heads; }

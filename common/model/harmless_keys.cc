@@ -20,7 +20,7 @@ constexpr HarmlessKey kTransformer[] = {
     {"_num_labels", kHead},
     {"add_cross_attention", "layers would attend to a second sequence", true},
     {"architectures", "names the class that was saved, with its head"},
-    {"auto_map", "the folder brings code of its own, which Muster does not run", true},
+    {"auto_map", "the folder brings its own code, which Muster does not run", true},
     {"bad_words_ids", kGeneration},
     {"begin_suppress_tokens", kGeneration},
     {"bos_token_id", kSpecial},
@@ -197,11 +197,11 @@ constexpr HarmlessKey kTokenizer[] = {
 };
 
 constexpr HarmlessKey kSentence[] = {
-    {"document_length", "documents would be cut at a length of their own. Remove the key, and set model.max_length of the "
+    {"document_length", "documents would be cut at a separate length. Remove the key, and set model.max_length of the "
                         "job", true},
     {"processing_kwargs", "the tokenizer would be called with other options", true},
     {"query_expansion", "queries would be filled up with other tokens", true},
-    {"query_length", "queries would be cut at a length of their own. Remove the key, and set model.max_length of the job",
+    {"query_length", "queries would be cut at a separate length. Remove the key, and set model.max_length of the job",
      true},
     {"unpad_inputs", "the same function, computed another way"},
 };

@@ -30,7 +30,7 @@ class Keys {
   static absl::StatusOr<Keys> Read(const std::filesystem::path& folder, const std::string& path);
   // The same, but a missing file counts as one without keys.
   static absl::StatusOr<Keys> ReadOptional(const std::filesystem::path& folder, const std::string& path);
-  // Keys of an object inside of a file; `name` precedes them in errors.
+  // Keys of an object inside a file; `name` precedes them in errors.
   Keys(std::string name, nlohmann::json object) : name_(std::move(name)), value_(std::move(object)) {}
 
   bool Has(std::string_view key) const;                        // present and not null; does not mark it
@@ -63,7 +63,7 @@ class Keys {
 // A value for a message. A list may be nested deeper than dump() can go.
 std::string ShownValue(const nlohmann::json& value);
 
-// "a, b, c and 5 more", each cut to 100 bytes, because the names come from files of others.
+// "a, b, c and 5 more", each cut to 100 bytes, because the names come from files that others wrote.
 std::string SomeNames(const std::vector<std::string>& names);
 
 // The parsed file; INVALID_ARGUMENT if it is not JSON or larger than 1 MB. `path` is relative to `folder`.

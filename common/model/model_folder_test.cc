@@ -215,7 +215,7 @@ TEST_F(ModelFolderTest, SettingsThatChangeTokensAreRefusedByName) {
   EXPECT_THAT(error(prompts, {{"similarity_fn_name", "manhattan"}}), HasSubstr("Supported: cosine, dot, euclidean"));
 }
 
-// Lower-casing twice or not at all; lower-casing before a cased tokenizer makes it another tokenizer.
+// Lower-casing twice or not at all; lower-casing before a cased tokenizer turns it into a different tokenizer.
 TEST_F(ModelFolderTest, LoweringLettersTwiceIsHarmless) {
   WriteMeanFolder();
   WriteJson("sentence_bert_config.json", {{"do_lower_case", true}});
@@ -261,7 +261,7 @@ TEST_F(ModelFolderTest, KeysOfConfigJsonAreHonoredHarmlessOrRefused) {
   EXPECT_EQ(error("layer_scale", nullptr), "");
   EXPECT_THAT(error("is_decoder", true), HasSubstr("is_decoder"));
   EXPECT_EQ(error("is_decoder", false), "");
-  EXPECT_THAT(error("auto_map", {{"AutoModel", "modeling.Mine"}}), HasSubstr("code of its own"));
+  EXPECT_THAT(error("auto_map", {{"AutoModel", "modeling.Mine"}}), HasSubstr("its own code"));
   EXPECT_THAT(error("quantization_config", {{"bits", 4}}), HasSubstr("quantized"));
   EXPECT_THAT(error("pruned_heads", {{"0", {1}}}), HasSubstr("pruned_heads"));
   EXPECT_EQ(error("pruned_heads", json::object()), "");

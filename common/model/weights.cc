@@ -83,7 +83,7 @@ void NoteUnlistedShards(const std::filesystem::path& folder, const std::map<std:
 
 absl::StatusOr<Stored> FollowIndex(const std::filesystem::path& folder, std::vector<std::string>& notes) {
   ASSIGN_OR_RETURN(const auto index, ReadIndex(folder));
-  std::map<std::string, Stored> shards;  // separate, because a shard copied over another also holds that one's tensors
+  std::map<std::string, Stored> shards;  // separate, because a shard copied over another also holds the other's tensors
   Stored stored;
   for (const auto& [name, shard] : index) {
     std::error_code error;

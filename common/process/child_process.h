@@ -59,10 +59,10 @@ class ChildProcess {
   };
   struct Options {
     std::vector<std::string> argv;  // argv[0] is the program's path
-    std::optional<std::vector<std::string>> environment;  // "NAME=value"; absent: ours
+    std::optional<std::vector<std::string>> environment;  // "NAME=value"; absent: this process's
     std::vector<FdMapping> fds;  // all others are closed, except that 0 to 2 are inherited unless named here
     std::filesystem::path working_directory;  // empty: this process's
-    std::vector<uint32_t> cpus;               // the processors that it may run on; empty: ours
+    std::vector<uint32_t> cpus;               // the processors that it may run on; empty: this process's
     bool own_group = true;  // leads a process group, so that a signal also reaches its own children
   };
 

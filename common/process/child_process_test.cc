@@ -92,7 +92,7 @@ TEST(ChildProcess, SeesItsDescriptorsAndItsEnvironmentOnly) {
   auto three = MakePipe();
   auto other = MakePipe();
   ASSERT_TRUE(out.ok() && three.ok() && other.ok());
-  // The second source has the number that the first is mapped to, as it can happen in a server.
+  // The second source has the number that the first is mapped to, as can happen in a server.
   auto options = Shell(absl::StrCat("echo $GREETING $HOME; echo three >&3; [ -e /proc/self/fd/", other->write.get(),
                                     " ] && [ ", other->write.get(), " -gt 3 ] && echo leak; exit 0"));
   options.environment = {{"GREETING=hello"}};

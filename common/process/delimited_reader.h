@@ -1,5 +1,5 @@
-// Protobuf messages out of a byte stream, each with its length before it as a varint
-// (google/protobuf/util/delimited_message_util.h writes them).
+// Reads protobuf messages from a byte stream in which a varint before each message gives its length (as written by
+// google/protobuf/util/delimited_message_util.h).
 #pragma once
 
 #include <google/protobuf/message_lite.h>
@@ -26,7 +26,7 @@ class DelimitedReader {
   std::string buffer_;
 };
 
-// `message` as the bytes that DelimitedReader reads.
+// `message` in the form that DelimitedReader reads.
 std::string Delimited(const google::protobuf::MessageLite& message);
 
 }  // namespace muster

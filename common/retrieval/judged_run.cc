@@ -15,7 +15,7 @@ class QueryCount {
     if (count_++ == 0) first_ = QuotedId(id);
   }
   size_t count() const { return count_; }
-  // `one` and `many`: what is so, of one query and of several.
+  // `one` and `many`: the statement about one query and about several.
   void Note(const std::string& file, const char* one, const char* many, std::vector<std::string>& notes) const {
     if (count_ == 0) return;
     notes.push_back(count_ == 1 ? absl::StrCat(file, ": query ", first_, " ", one, ".")

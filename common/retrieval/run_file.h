@@ -15,8 +15,8 @@ namespace muster {
 // How documents of a query are ordered.
 enum class RankingRule {
   kMuster,    // by score, then by the rank in the file, then by line: what the system that wrote the run meant
-  // By score, then by document id, the largest first; ranks are ignored. Scores are compared as float32: so do trec_eval
-  // before version 10 and pytrec_eval.
+  // By score, then by document id, the largest first; ranks are ignored. Scores are compared as float32, as in
+  // pytrec_eval and in trec_eval before version 10.
   kTrecEval,
 };
 

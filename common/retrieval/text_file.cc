@@ -24,7 +24,7 @@ absl::StatusOr<std::string> ReadTextFile(const std::string& file) {
     return absl::InvalidArgumentError(absl::StrCat(file, ": is a folder. Name the file in it."));
   }
   errno = 0;
-  const std::unique_ptr<gzFile_s, int (*)(gzFile)> in(gzopen(file.c_str(), "rb"), gzclose);  // reads plain files as they are
+  const std::unique_ptr<gzFile_s, int (*)(gzFile)> in(gzopen(file.c_str(), "rb"), gzclose);  // also reads plain files
   if (in == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat(file, ": cannot be opened: ", std::strerror(errno), ". Check the path."));
   }

@@ -25,11 +25,11 @@ struct BackupSource {
   // The server removes nothing until the returned value is destroyed.
   std::function<std::shared_ptr<void>()> hold = [] { return std::shared_ptr<void>(); };
   std::filesystem::path scratch;  // a folder for copies of databases
-  // Copies databases into `folder`, an empty one, and lists every file of the backup.
+  // Copies databases into the empty folder `folder`, and lists every file of the backup.
   std::function<absl::StatusOr<std::vector<BackupFile>>(const std::filesystem::path& folder)> list;
 };
 
-std::unique_ptr<grpc::Service> MakeBackupService(BackupSource source, Admission& admission);  // which outlives it
+std::unique_ptr<grpc::Service> MakeBackupService(BackupSource source, Admission& admission);  // `admission` must outlive it
 
 // Lists the regular files below root/folder as "folder/…", with stamps.
 absl::Status ListFolder(const std::filesystem::path& root, const std::string& folder, std::vector<BackupFile>& files);

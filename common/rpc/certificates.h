@@ -21,7 +21,8 @@ struct CertificateRequest {
 // Makes `folder`/ca.pem and ca-key.pem (mode 0600; ECDSA P-256) unless both exist already.
 absl::Status MakeAuthority(const std::filesystem::path& folder, absl::Duration lifetime = absl::Hours(24 * 3650));
 
-// Issues a certificate of that authority into `target`: ca.pem, cert.pem, key.pem (mode 0600). Overwrites.
+// Issues a certificate of that authority into `target`: ca.pem, cert.pem, key.pem (mode 0600). Overwrites existing
+// files.
 absl::Status IssueCertificate(const std::filesystem::path& authority, const CertificateRequest& request,
                               const std::filesystem::path& target);
 

@@ -38,8 +38,8 @@ class HealthServer {
 
   int port() const { return port_; }  // 0: nothing listens
   void SetReady(bool ready, const std::string& reason);  // a change is logged with its reason
-  // Called by the work that must not stall (an event loop's turn, an answered probe), more often than once per
-  // `live_within`; never by a thread that does nothing else.
+  // Called by the work that must not stall (an iteration of an event loop, the answer to a probe), more often than once
+  // per `live_within`; never by a thread that does nothing else.
   void Beat();
 
  private:

@@ -52,7 +52,7 @@ TEST(HealthServerTest, IsDeadWhenTheBeatsStopAndAliveWhenTheyComeAgain) {
   health->Beat();
   ASSERT_TRUE(Becomes(health->port(), "live", false));
   health->Beat();
-  // A beat is young for 200 ms only: keep beating while asking.
+  // A beat counts for only 200 ms: keep beating while asking.
   const auto channel = PlainChannel(health->port());
   const absl::Duration deadline = RealClock().Monotonic() + kPatience;
   bool alive = false;

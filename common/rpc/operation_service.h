@@ -10,6 +10,6 @@
 
 namespace muster {
 
-std::unique_ptr<grpc::Service> MakeOperationService(Operations& operations, Admission& admission);  // which outlive it
+std::unique_ptr<grpc::Service> MakeOperationService(Operations& operations, Admission& admission);  // both must outlive it
 
 }  // namespace muster

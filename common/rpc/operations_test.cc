@@ -103,7 +103,7 @@ TEST_F(OperationsTest, WhatWaitsIsInterrupted) {
   EXPECT_EQ(Get(import->id()).reason(), "canceled by ada") << "not what it met on its way out";
 }
 
-TEST_F(OperationsTest, OthersMayNotCancelItAndWhatEndedStaysAsItIs) {
+TEST_F(OperationsTest, OthersMayNotCancelItAndEndedOperationsDoNotChange) {
   const auto import = Import("faq");
   const absl::Status refused = operations_.Cancel(import->id(), kBob, "").status();
   EXPECT_TRUE(absl::IsPermissionDenied(refused));

@@ -14,6 +14,7 @@
 #include "common/model/parts.h"
 #include "common/retrieval/metric_name.h"
 #include "common/spec/job_source.h"
+#include "common/spec/label_noise.h"
 #include "common/spec/number_ranges.h"
 #include "common/spec/profiles.h"
 #include "common/spec/stages.h"
@@ -116,6 +117,7 @@ absl::Status CheckLoss(const muster::v1::LossSpec& loss) {
 }
 
 absl::Status CheckData(const JobSpec& spec) {
+  RETURN_IF_ERROR(CheckNoise(spec.data()));
   RETURN_IF_ERROR(CheckTrainingSets(spec.data(), !EvaluatesOnly(spec)));
   if (spec.data().train().empty() && spec.data().sets().empty()) return absl::OkStatus();
   if (spec.data().negatives().choose() == muster::v1::CHOOSE_TOP_GRADED) {
@@ -288,6 +290,7 @@ void FillDefaults(JobSpec& spec) {
   MUSTER_DEFAULT(*data.mutable_positives(), per_query, 4);
   MUSTER_DEFAULT(*data.mutable_positives(), weigh, false);
   MUSTER_DEFAULT(*data.mutable_negatives(), per_query, 0);
+  FillNoise(data);
 
   MUSTER_DEFAULT(*spec.mutable_loss(), temperature, 0.05f);
   if (spec.loss().has_distill()) {

@@ -1,6 +1,7 @@
 // Which agents can run a job.
 #include "common/retrieval/metric_name.h"
 #include "common/spec/job_spec.h"
+#include "common/spec/label_noise.h"
 #include "common/version.h"
 
 namespace muster {
@@ -29,8 +30,8 @@ bool AnyIsFrozen(const muster::v1::ModelCheckpoint& checkpoint) {
 }  // namespace
 
 uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
-  // The ranks' only part is the exported model's card, where older ones would name no data.
-  if (!spec.data().sets().empty()) return kLabelNoiseProtocol;
+  // With several training sets, older ranks would only leave the data out of the model's card.
+  if (!spec.data().sets().empty() || HasNoise(spec.data())) return kLabelNoiseProtocol;
   const bool frozen = !spec.model().freeze().empty() || AnyIsFrozen(resolved.model_checkpoint());
   if (spec.has_mine() || frozen || NeedsTrainingAids(spec)) return kTrainingAidsProtocol;
   if (spec.has_evaluate() && IsNewMetric(spec.evaluate().metric())) return kMetricsProtocol;

@@ -38,6 +38,12 @@ constexpr auto kRanges = std::to_array<NumberRange>({
     {.field = "data.positives.min_grade", .low = -kAnyFloat, .high = kAnyFloat},
     {.field = "data.negatives.per_query", .low = 0, .high = 4096},
     {.field = "data.sets.weight", .low = 1e-3, .high = 1e3},
+    {.field = "data.noise.random_passages", .low = 0, .high = 1, .note = "(a share of the positives)"},
+    {.field = "data.noise.hard_negatives", .low = 0, .high = 1, .note = "(a share of the positives)"},
+    {.field = "data.noise.other_positives", .low = 0, .high = 1, .note = "(a share of the positives)"},
+    {.field = "data.noise.dropped", .low = 0, .high = 1, .note = "(a share of the positives)"},
+    {.field = "data.noise.blurred_grades", .low = 0, .high = 1e6},
+    {.field = "data.noise.seed", .low = 0, .high = 18446744073709551615.0},
     // Scores of normalized embeddings stay within 1 / temperature, and their float32 differences remain meaningful.
     {.field = "loss.temperature", .low = 1e-4, .high = 1e4},
     {.field = "loss.matryoshka_dimensions", .low = 1, .high = 1 << 16, .note = "numbers"},

@@ -22,7 +22,7 @@ std::span<const NumberRange> NumberRanges();
 // "from 3 to 8192 tokens", "0 or from 1e-06 to 1e+06 (0: no clipping)".
 std::string AllowedText(const NumberRange& range);
 
-// INVALID_ARGUMENT for the first number that is set and not finite or out of its range.
+// INVALID_ARGUMENT for the first number that is set but is not finite or is out of its range.
 absl::Status CheckNumbers(const muster::v1::JobSpec& spec);
 
 }  // namespace muster

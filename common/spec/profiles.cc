@@ -106,6 +106,25 @@ constexpr auto kProfiles = std::to_array<Profile>({
      .choose_positives = CHOOSE_RANDOM,
      .negatives = 10,
      .choose_negatives = CHOOSE_RANDOM},
+    // WangLanHuaJiaoFen/Multi-Positive-Passages, the code of arXiv 2602.12727: examples/training-on-msmarco.md (2 processes of
+    // 64 queries, train_n_passages 8, max_positive_num 4, lengths, learning rate), src/tevatron/arguments.py (normalize,
+    // warmup_ratio), src/tevatron/data.py (the first positives; the window of negatives moves on by its width each epoch). The
+    // scores are dot products without a temperature. ToolProfiles() relies on it being the last.
+    {.name = "multi-positive",
+     .temperature = 1,
+     .pooling = POOLING_CLS,
+     .normalize = false,
+     .query_length = 16,
+     .passage_length = 128,
+     .learning_rate = 3e-5,
+     .schedule = SCHEDULE_LINEAR,
+     .warmup = 0.1,
+     .weight_decay = 0,
+     .queries = 128,
+     .positives = 4,
+     .choose_positives = CHOOSE_FIRST,
+     .negatives = 4,
+     .choose_negatives = CHOOSE_ROTATE},
 });
 
 // Sets a field that has presence, if there is a value and the field is not set.
@@ -145,6 +164,8 @@ void ApplyToOptimizer(const Profile& profile, bool lora, OptimizerSpec& optimize
 }  // namespace
 
 std::span<const Profile> Profiles() { return kProfiles; }
+
+std::span<const Profile> ToolProfiles() { return std::span<const Profile>(kProfiles).first(kProfiles.size() - 1); }
 
 const Profile* FindProfile(std::string_view name) {
   const auto found = std::ranges::find(kProfiles, name, &Profile::name);

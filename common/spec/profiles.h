@@ -1,5 +1,6 @@
 // Defaults of other tools for training embedding models: `profile: tevatron` in a job file. Every value is the default
-// of the tool's code or of its published training example; docs/reference/profiles.md names the file of each.
+// of the tool's code or of its published training example; docs/reference/profiles.md names the file of each. The profile
+// multi-positive has the settings of a paper, arXiv 2602.12727.
 #pragma once
 
 #include <optional>
@@ -38,6 +39,8 @@ struct Profile {
   bool folder_length = false;  // the tool cuts texts at the length given by the model's folder
 };
 std::span<const Profile> Profiles();
+// Those of tools, whose arguments `muster init --from` reads.
+std::span<const Profile> ToolProfiles();
 
 // Null: no profile has this name.
 const Profile* FindProfile(std::string_view name);

@@ -56,7 +56,7 @@ TEST(Profiles, EachIsAValidJobAndIdempotent) {
   }
 }
 
-// Fields that a job sets stay as they are, even at the first value of an enumeration; filling in twice changes nothing.
+// Fields that a job sets do not change, even at the first value of an enumeration; filling in twice changes nothing.
 TEST(Profiles, GiveWayToEveryFieldThatIsSet) {
   for (const Profile& profile : Profiles()) {
     JobSpec spec = WithProfile(profile.name);
@@ -101,6 +101,26 @@ TEST(Profiles, GiveWayToEveryFieldThatIsSet) {
   }
 }
 
+TEST(Profiles, ThePapersSettingsAreThoseOfItsExample) {
+  JobSpec spec = WithProfile("multi-positive");
+  FillDefaults(spec);
+  EXPECT_FLOAT_EQ(spec.loss().temperature(), 1);
+  EXPECT_EQ(spec.loss().objective(), OBJECTIVE_JOINTLH);
+  EXPECT_EQ(spec.model().pooling(), POOLING_CLS);
+  EXPECT_FALSE(spec.model().normalize());
+  EXPECT_EQ(spec.model().max_length().query(), 16);
+  EXPECT_EQ(spec.model().max_length().passage(), 128);
+  EXPECT_EQ(spec.data().positives().per_query() + spec.data().negatives().per_query(), 8);
+  EXPECT_EQ(spec.data().positives().per_query(), 4);
+  EXPECT_EQ(spec.data().positives().choose(), CHOOSE_FIRST);
+  EXPECT_EQ(spec.data().negatives().choose(), CHOOSE_ROTATE);
+  EXPECT_EQ(spec.batch().queries(), 128);
+  EXPECT_DOUBLE_EQ(spec.optimizer().learning_rate(), 3e-5);
+  EXPECT_DOUBLE_EQ(spec.optimizer().warmup(), 0.1);
+  EXPECT_DOUBLE_EQ(spec.optimizer().weight_decay(), 0);
+  EXPECT_EQ(ToolProfiles().back().name, "arctic") << "a paper has no arguments to translate";
+}
+
 TEST(Profiles, TheRateOfLowRankAdaptationIsTheToolsOwn) {
   JobSpec all = WithProfile("swift"), lora = all;
   lora.mutable_model()->mutable_lora();
@@ -117,7 +137,7 @@ TEST(Profiles, AnUnknownOneIsRefusedWithTheNearest) {
   FillDefaults(spec);
   EXPECT_EQ(ValidateJobSpec(spec).message(),
             "profile: unknown profile \"flagembeding\". Allowed: sentence-transformers, tevatron, flagembedding, swift, "
-            "arctic. Did you mean \"flagembedding\"?");
+            "arctic, multi-positive. Did you mean \"flagembedding\"?");
 }
 
 TEST(Profiles, NoneChangesNothing) {

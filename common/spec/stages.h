@@ -1,8 +1,8 @@
 // The stages of a job (JobSpec.stages): consecutive parts of its training. A job whose file has no `stages` counts as one
 // stage that has all of its steps.
 //
-// Law: a stage trains exactly as a separate job would that has SpecOfStage as its specification and starts from the previous
-// stage's model. So steps, epochs, the schedule, the data order and dropout all count from the stage's first step.
+// Law: a stage trains exactly as a separate job whose specification is SpecOfStage and that starts from the previous stage's
+// model. So steps, epochs, the schedule, the data order and dropout all count from the stage's first step.
 //
 // Example: 40 steps of stage 0, then 10 of stage 1. Step 42 of the job is step 2 of stage 1.
 #pragma once
@@ -23,7 +23,7 @@ inline constexpr int kMaxStages = 16;
 struct Stage {
   uint64_t begin = 0, end = 0;  // its steps are begin .. end - 1 of the job, which counts from 0
   uint64_t steps_per_epoch = 0;
-  uint64_t epochs_before = 0;  // how many epochs earlier stages began; gives each epoch of a job its own number
+  uint64_t epochs_before = 0;  // number of epochs that earlier stages began; makes the numbers of a job's epochs unique
   bool operator==(const Stage&) const = default;
 };
 // In training order; never empty. The last stage ends with the job.

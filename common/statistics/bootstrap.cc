@@ -10,8 +10,8 @@
 namespace muster {
 namespace {
 
-// The queries that resample number `resample` takes. A word of 32 bits per query: its bias, below count / 2^32, is far below
-// what resampling itself adds.
+// The queries that resample number `resample` takes. A word of 32 bits per query: its bias, below count / 2^32, is far
+// smaller than the error of resampling itself.
 MUSTER_VECTOR_CLONES
 void DrawQueries(uint64_t key, uint64_t resample, uint32_t* queries, size_t count) {
   constexpr size_t kWords = 4 * kLanes;
@@ -80,7 +80,7 @@ Interval BcaInterval(const std::vector<double>& values, double mean, std::vector
   const MidQuantiles quantiles(std::move(offsets), rounding);
   const auto end = [&](double z) {
     const double shifted = bias + z, rest = 1 - acceleration * shifted;
-    // Beyond the pole of the correction lies the sample's end.
+    // Beyond the pole of the correction the quantile is the sample's smallest or largest value.
     const double probability = rest <= 0 ? (shifted > 0 ? 1 : 0) : NormalDistribution(bias + shifted / rest);
     return mean + quantiles.At(probability);
   };

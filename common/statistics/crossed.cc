@@ -20,8 +20,8 @@ struct ErrorOfMean {
   double degrees = 1;
 };
 
-// The estimate can fall below what seeds or queries alone leave, if chance made the residual large. A test of seeds and queries
-// is then never surer than a test of one of them.
+// If the residual is large by chance, the estimate can fall below the error from seeds alone or from queries alone. The maximum
+// keeps a test over both from being more certain than a test over one of them.
 ErrorOfMean ErrorOf(const MeanSquares& squares, int64_t seeds, int64_t queries) {
   const double cells = static_cast<double>(seeds) * static_cast<double>(queries);
   const double s = static_cast<double>(seeds - 1), q = static_cast<double>(queries - 1);
@@ -121,7 +121,7 @@ CrossedTest TestCrossed(const std::vector<std::vector<double>>& differences, dou
 
 double CrossedPower(const CrossedComponents& components, int64_t seeds, int64_t queries, double difference, double alpha) {
   if (seeds < 2 || queries < 2) return 0;
-  // The mean squares that are expected.
+  // The expected mean squares.
   const MeanSquares squares = {.seeds = components.residual + static_cast<double>(queries) * components.seeds,
                                .queries = components.residual + static_cast<double>(seeds) * components.queries,
                                .residual = components.residual};

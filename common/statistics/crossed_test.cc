@@ -64,7 +64,7 @@ TEST(Crossed, EqualDifferencesHaveNoSpread) {
   EXPECT_EQ(TestCrossed({{0, 0}, {0, 0}}).p, 1);
 }
 
-// At the levels that Holm's correction asks for, too.
+// Also at the levels that Holm's correction needs.
 TEST(Crossed, ErrsAtMostAsOftenAsItsLevelWhereverTheSpreadComesFrom) {
   constexpr int kDraws = 3000;
   constexpr uint64_t kSeed = 12;
@@ -109,7 +109,7 @@ TEST(Crossed, SeedsNeededFindTheDifferenceAtTheStatedPower) {
 }
 
 TEST(Crossed, NoNumberOfSeedsReplacesQueries) {
-  // The queries alone leave a standard error of 0.01.
+  // The spread over queries alone gives a standard error of 0.01.
   EXPECT_EQ(SeedsNeeded({.seeds = 0, .queries = 0.01, .residual = 0.01}, 100, 0.01, {}), std::nullopt);
   EXPECT_EQ(SeedsNeeded({.seeds = 0.01, .queries = 0, .residual = 0}, 100, 0, {}), std::nullopt);
   EXPECT_TRUE(SeedsNeeded({.seeds = 0, .queries = 0.01, .residual = 0.01}, 10'000, 0.01, {}).has_value());

@@ -16,8 +16,8 @@ namespace {
 constexpr size_t kExactDifferences = 20;  // 2^20 assignments
 constexpr double kTie = 1e-12;
 
-// Sums of differences under any signs, eight differences per table: entry `bits` is the sum with the signs flipped whose
-// bits are set.
+// Sums of differences under any signs, eight differences per table: in entry `bits`, a set bit flips the sign of its
+// difference.
 class SignedSums {
  public:
   explicit SignedSums(const std::vector<double>& differences) : tables_((differences.size() + 7) / 8) {

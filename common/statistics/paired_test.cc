@@ -12,7 +12,7 @@ namespace {
 
 constexpr uint64_t kSeed = 42;
 constexpr int kDraws = 1000;
-// 5% of 1,000 draws, and 2.33 standard deviations of the binomial count: a right test exceeds it in 1% of such tests.
+// 5% of 1,000 draws, and 2.33 standard deviations of the binomial count: a correct test exceeds it in 1% of such runs.
 constexpr double kMostFalse = 50 + 2.33 * 6.89;
 
 // scipy.stats.ttest_rel and scipy.stats.permutation_test (permutation_type="samples", all 2^8) of these differences.
@@ -48,7 +48,8 @@ TEST(SignFlips, OfManyQueriesAgreeWithAllAssignments) {
   std::vector<double> differences;
   for (int i = 0; i < 20; ++i) differences.push_back(DrawNormal(random) + 0.4);
   const double exact = TestBySignFlips(differences, {.seed = kSeed}).p;
-  // Differences of 1e-9 make 21 queries, so that signs are drawn at random, and change the sums only negligibly.
+  // Differences of 1e-9 raise the number of queries to 21, so that signs are drawn at random, and barely change the
+  // sums.
   differences.push_back(1e-9);
   const RandomizationTest drawn = TestBySignFlips(differences, {.seed = kSeed});
   EXPECT_FALSE(drawn.exact);
@@ -67,7 +68,7 @@ TEST(SignFlips, NeverReportZero) {
   EXPECT_EQ(TestBySignFlips(std::vector<double>(200, 1.0), {.flips = 1000}).p, 1.0 / 1000);
 }
 
-// Two systems that are alike: each query's values of A and B come from the same distribution around the query's own
+// Two equally good systems: each query's values of A and B come from the same distribution around the query's own
 // level.
 std::vector<double> AlikeDifferences(int queries, CounterRandom& random) {
   std::vector<double> differences;

@@ -16,8 +16,8 @@ struct PowerOptions {
 // `effect` standard deviations of the differences. 0 for fewer than two pairs.
 double PairedPower(int64_t count, double effect, double alpha);
 
-// The smallest number of pairs that finds a mean difference with the given power. `deviation` is that of the differences.
-// Nothing if more than a billion would be needed, as for a difference of 0.
+// The smallest number of pairs that finds a mean difference with the given power. `deviation` is the standard deviation
+// of the differences. Nothing if more than a billion would be needed, as for a difference of 0.
 std::optional<int64_t> PairsNeeded(double difference, double deviation, const PowerOptions& options);
 
 // The smallest mean difference that `count` pairs, at least two, find with the given power. It depends only on the spread of

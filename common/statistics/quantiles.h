@@ -1,5 +1,5 @@
-// The distributions that the tests and intervals need, from Boost.Math. Its headers stay behind this one, because they
-// take seconds to compile.
+// The distributions that the tests and intervals need, from Boost.Math. Only quantiles.cc includes its headers, because
+// they take seconds to compile.
 #pragma once
 
 namespace muster {

@@ -40,7 +40,7 @@ struct Supply {
   uint32_t protocol = 0;
   uint32_t total = 0, free = 0, withheld = 0, stopping = 0;
   uint32_t widest = 0;     // most slots that workers of any one protocol have
-  uint32_t usable = 0;     // the same without workers that drain or are silent: whether the job can run as things are
+  uint32_t usable = 0;     // the same without workers that drain or are silent: decides whether the job can run now
   uint32_t elsewhere = 0;  // free slots of workers of another protocol that could run the job too
   uint32_t older = 0;      // of workers that do not understand the job
   std::string withheld_reason;

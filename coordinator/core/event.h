@@ -72,11 +72,11 @@ struct DataServerSeen {  // whether the coordinator itself gets an answer from t
   std::string address;
   bool answers = true;
 };
-struct RetireJobs {  // forgets jobs that ended longer ago, at most kMostRetired at once
+struct RetireJobs {  // forgets jobs that ended longer ago than this, at most kMostRetired at once
   absl::Duration keep_ended;
 };
-// The coordinator received nothing from then until now: it was frozen, or was behind its queue. Comes before the events that
-// it finds afterwards.
+// The coordinator received nothing from `from` until now: it was frozen, or was behind its queue. Comes before the events
+// that it finds afterwards.
 struct Overslept {
   absl::Time from;
 };
@@ -169,7 +169,7 @@ using Effect = std::variant<Reply, Welcome, AckReport, PushDesired, CloseSession
 struct Decision {
   std::vector<Record> records;  // commit these first
   std::vector<Effect> effects;  // then carry out these
-  bool replan = false;          // then let Step see a Plan
+  bool replan = false;          // then pass a Plan to Step
 };
 
 }  // namespace muster

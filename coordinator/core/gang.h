@@ -33,7 +33,7 @@ struct QueuedJob {
   uint64_t sequence = 0;
   muster::v1::Device device = muster::v1::DEVICE_CPU;
   uint32_t min = 1, max = 1;  // slots
-  uint32_t protocol = 0;      // the least that its workers must understand
+  uint32_t protocol = 0;      // the lowest protocol that its workers must understand
 };
 using JobQueue = std::vector<QueuedJob>;  // in any order
 
@@ -61,10 +61,10 @@ inline constexpr int kMostBackfillLooks = 100;
 
 struct PlanInput {
   const WaitingJobs* waiting = nullptr;
-  std::function<uint32_t(const std::string& id)> max_slots;  // of a waiting job
+  std::function<uint32_t(const std::string& id)> max_slots;  // for a waiting job
   std::function<bool(const std::string& id)> is_held;        // not to be placed yet
   // Whether an attempt of the job has just ended, so that it waits until the ranks on its old slots have stopped.
-  std::function<bool(const std::string& id)> settles;        // empty: none does
+  std::function<bool(const std::string& id)> settles;        // empty: false for all jobs
 
   // For backfill. Null: no job starts before one that waits ahead of it.
   const RunEnds* ends = nullptr;

@@ -5,6 +5,7 @@
 #include <map>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "coordinator/core/gang.h"
 #include "coordinator/core/job_machine.h"
 #include "coordinator/core/view.h"
@@ -70,6 +71,10 @@ void AddStep(const std::string& id, const Progress& progress, Samples& out) {
   add("muster_job_tokens_per_second", progress.tokens_per_second());
   add("muster_job_positive_entropy_nats", progress.positive_entropy());
   add("muster_job_effective_positives", std::exp(progress.positive_entropy()));
+  for (int place = 0; place < progress.positive_weights_size(); ++place) {
+    out.push_back({"muster_job_positive_weight", {id, absl::StrCat(place + 1)}, progress.positive_weights(place)});
+  }
+  add("muster_job_noise_weight", progress.noise_weight());
   add("muster_job_ignored_pairs", static_cast<double>(progress.ignored_pairs()));
   add("muster_job_rank_skew_seconds", progress.rank_skew_seconds());
   add("muster_job_gathered_bytes", static_cast<double>(progress.gathered_bytes()));

@@ -82,6 +82,9 @@ struct Training {
     job.progress.set_activity("training");
     job.progress.set_positive_entropy(std::log(3.0));
     job.progress.set_mean_positive(0.8);
+    job.progress.add_positive_weights(0.75);
+    job.progress.add_positive_weights(0.25);
+    job.progress.set_noise_weight(0.125);
     (*job.progress.mutable_seconds())["encode"] = 0.5;
     (*job.progress.mutable_seconds())["other"] = 0.125;
   }
@@ -140,6 +143,10 @@ TEST(Gauges, TellOfJobsThatRunAndThatWait) {
   EXPECT_EQ(values.at("muster_job_step_seconds a encode"), 0.5);
   EXPECT_EQ(values.at("muster_job_step_seconds a other"), 0.125);
   EXPECT_EQ(values.at("muster_job_mean_similarity a positive"), 0.8);
+  EXPECT_EQ(values.at("muster_job_positive_weight a 1"), 0.75);
+  EXPECT_EQ(values.at("muster_job_positive_weight a 2"), 0.25);
+  EXPECT_FALSE(values.contains("muster_job_positive_weight a 3")) << "no query has a third positive";
+  EXPECT_EQ(values.at("muster_job_noise_weight a"), 0.125);
   EXPECT_EQ(values.at("muster_job_waiting_seconds a"), 0);
   EXPECT_EQ(values.at("muster_job_waiting_seconds b"), 30);
   EXPECT_EQ(values.at("muster_job_placeable a"), 0);

@@ -15,7 +15,7 @@ using journal::v1::MessageChange;
 using journal::v1::RunningAttempt;
 using journal::v1::StoredJob;
 
-// Whether the only fields that the change sets or clears are among these. It may change anything inside of fields.
+// Whether the only fields that the change sets or clears are among these. It may change anything inside these fields.
 template <typename Type>
 bool ReplacesOnly(const MessageChange& change, std::initializer_list<int> numbers) {
   const auto listed = [&](int number) { return std::find(numbers.begin(), numbers.end(), number) != numbers.end(); };

@@ -49,8 +49,8 @@ inline constexpr uint32_t kMaxStartFailures = 300;
 inline constexpr absl::Duration kLongestStartDelay = absl::Minutes(5);
 // How long ranks may take to save and stop. The agent of a worker that drains waits a little longer.
 inline constexpr absl::Duration kStopWithin = absl::Seconds(90);
-inline constexpr int kMaxAttemptInfos = 100;  // older ones leave the record
-inline constexpr int kMaxEvaluations = 1000;  // of one dataset and split; older ones leave the record
+inline constexpr int kMaxAttemptInfos = 100;  // older ones are dropped from the record
+inline constexpr int kMaxEvaluations = 1000;  // of one dataset and split; older ones are dropped from the record
 
 struct Placed {
   std::vector<muster::v1::RankPlacement> ranks;  // by rank
@@ -96,7 +96,7 @@ struct Transition {
   std::vector<Effect> effects;
   std::vector<std::string> garbage;   // manifests of checkpoints that the job no longer refers to
   std::vector<std::string> restored;  // manifests that the job refers to (again)
-  bool changed = false;               // otherwise the event was known already, and `record` is what it was
+  bool changed = false;               // otherwise the event was known already, and `record` is unchanged
 };
 
 // Applies the event to the job. FAILED_PRECONDITION: the event does not fit the phase ("job a has ended").

@@ -100,7 +100,7 @@ TEST(JobTable, ARecordWithARunningAttemptStaysAMessage) {
   EXPECT_EQ(table.Find("runs"), record);
 }
 
-TEST(JobTable, ATextThatIsNotUtf8IsKeptAsItIs) {
+TEST(JobTable, ATextThatIsNotUtf8IsKeptUnchanged) {
   JobTable table;
   table["odd"].mutable_job()->set_reason("\xff");
   SettleAll(table);

@@ -23,7 +23,7 @@ struct RankStanding {
   uint64_t step = 0, collectives = 0;
   bool in_collective = false;
   absl::Duration in_phase;  // since it entered `phase`
-  absl::Duration silent;    // since its agent last heard it
+  absl::Duration silent;    // since its agent last heard from it
   std::string unreachable;  // the server that it waits for; empty: none
 };
 

@@ -31,7 +31,7 @@ struct FieldAt {
   int index = -1;
 };
 
-// Bits, so that a NaN is equal to itself and zeros differ by their sign, as they do for presence.
+// Compares bits, so that a NaN equals itself and zeros differ by their sign, as they do in a field's presence.
 bool SameBits(double a, double b) { return std::bit_cast<uint64_t>(a) == std::bit_cast<uint64_t>(b); }
 bool SameBits(float a, float b) { return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b); }
 template <typename Value>
@@ -101,7 +101,7 @@ bool HasMap(const Descriptor& type) {
   return false;
 }
 
-// Most elements of long lists stay as they are, and generated code finds that several times faster than reflection. Maps may be
+// Most elements of long lists are unchanged, and generated code finds that several times faster than reflection. Maps may be
 // serialized in another order; then equal messages count as different.
 bool HaveSameBytes(const Message& a, const Message& b) { return a.SerializeAsString() == b.SerializeAsString(); }
 

@@ -1,6 +1,6 @@
-// Computes the difference of two messages as a message, and applies it. The journal writes these for jobs.
+// Computes the difference between two messages as a message, and applies it. The journal writes these for jobs.
 //
-//   ApplyChange(ChangeOf(before, after), before) makes `after` of `before`.
+//   ApplyChange(ChangeOf(before, after), before) turns `before` into `after`.
 //
 // The size of a change does not depend on the size of a list if one element changes, or elements are appended or removed at
 // either end.

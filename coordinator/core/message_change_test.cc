@@ -16,7 +16,7 @@ namespace {
 
 using journal::v1::MessageChange;
 
-// The change, which makes `after` of `before`.
+// The change, which turns `before` into `after`.
 MessageChange CheckedChange(const JobRecord& before, const JobRecord& after) {
   const MessageChange change = ChangeOf(before, after);
   MessageChange read;

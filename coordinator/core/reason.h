@@ -1,4 +1,4 @@
-// Why something is as it is: a code of a closed set for programs, and a human-readable text.
+// The reason for a state: a code from a closed set for programs, and a human-readable text.
 #pragma once
 
 #include <string>

@@ -18,7 +18,7 @@ std::string ComparableBytes(muster::v1::JobSpec spec, muster::v1::Device device)
 }
 
 // The previous version had one default for all devices. Where the job has that default and the submission has today's
-// default of its device, both left the size out.
+// default of its device, both left out the size.
 void AllowFormerDefaults(const muster::v1::JobSpec& submitted, muster::v1::JobSpec& asked) {
   constexpr uint32_t kFormerMicroBatchTokens = 16384;
   constexpr uint64_t kFormerKeepActivations = uint64_t{4} << 30;

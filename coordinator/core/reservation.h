@@ -40,7 +40,7 @@ class Reservation {
   absl::Time earliest_ = absl::InfiniteFuture();
   uint32_t spare_ = UINT32_MAX;
   int64_t base_ = 0;           // slots that are surely free when the reserved job starts
-  std::bitset<kSums> sums_;    // how many more may be free then, by what may have ended
+  std::bitset<kSums> sums_;    // how many more may be free then, depending on which attempts have ended
 };
 
 }  // namespace muster

@@ -52,7 +52,7 @@ TEST(AfterRestore, WaitingJobsKeepWaiting) {
   EXPECT_EQ(queued.jobs.at("a").last_attempt(), 1002) << "it may have begun to run after the backup";
 }
 
-TEST(AfterRestore, EndedJobsStayAsTheyWere) {
+TEST(AfterRestore, EndedJobsDoNotChange) {
   const State before = StateWith(muster::v1::JOB_PHASE_SUCCEEDED, false);
   EXPECT_EQ(DeterministicBytes(After(before, 5000).jobs.at("a")), DeterministicBytes(before.jobs.at("a")));
 }

@@ -103,12 +103,6 @@ std::string AddRoots(const State& state, const std::string& after, size_t most, 
   return next == index.manifests.end() ? "" : std::prev(next)->first;
 }
 
-Roots RootsOf(const State& state) {
-  Roots roots;
-  AddRoots(state, "", state.index.manifests.size(), roots);
-  return roots;
-}
-
 std::vector<std::string> ExpiredJobs(const State& state, absl::Time time, size_t most) {
   std::vector<std::string> ids;
   const int64_t before = absl::ToUnixNanos(time);

@@ -46,7 +46,6 @@ std::set<std::string> ReferencedBlobs(const State& state);
 struct Roots {
   std::set<std::string> manifests, blobs, datasets;  // digests
 };
-Roots RootsOf(const State& state);
 // Adds one part at a time, so that the event loop is not blocked for all of them: what belongs to the `most` (at least 1)
 // manifests that follow `after`; the first part (`after` is empty) has the blobs and the datasets too. Returns the `after` of
 // the next part; empty: there is none. A digest that is needed during the whole series of calls is in some part.

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "coordinator/core/testing/roots.h"
+
 namespace muster {
 namespace {
 

@@ -29,7 +29,7 @@ struct SoftWorker {
   muster::internal::v1::Hello hello;  // its `attempts` are in `observed`
   uint64_t session = 0;       // its current stream; 0: none
   absl::Time last_heard;
-  absl::Time pushed = absl::InfinitePast();  // when this session was last sent what the worker should run
+  absl::Time pushed = absl::InfinitePast();  // when the desired state was last sent on this session
   bool silent = false;        // found silent, and not heard since
   bool draining = false;      // its agent is about to end
   uint64_t last_report = 0;   // highest sequence of this instance that took effect
@@ -82,7 +82,7 @@ struct QueueView {
 
 struct Soft {
   absl::Time started;  // of this coordinator: no silence is longer than the time since then
-  AwakeTime awake;     // without the times in which it could hear nobody
+  AwakeTime awake;     // without the times in which it could not receive anything
   std::map<std::string, SoftWorker> workers;
   std::map<std::string, SoftJob> jobs;  // of active jobs
   absl::Time accounted = absl::InfinitePast();  // goodput is counted up to here

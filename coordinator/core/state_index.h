@@ -18,11 +18,11 @@
 
 namespace muster {
 
-// What decides whether a waiting job fits, apart from what is free.
+// The properties of a waiting job that decide whether it fits on the free slots.
 struct WaitingShape {
   muster::v1::Device device = muster::v1::DEVICE_CPU;
   uint32_t min = 1;       // slots
-  uint32_t protocol = 0;  // the least that its workers must understand
+  uint32_t protocol = 0;  // the lowest protocol that its workers must understand
   auto operator<=>(const WaitingShape&) const = default;
 };
 
@@ -70,7 +70,7 @@ struct StateIndex {
   std::map<std::string, RunningAttempt> running;           // by job
   std::set<std::string> cause_pending;                     // active jobs with JobRecord.cause_pending
   WaitingJobs waiting;                                     // jobs that must be placed
-  uint64_t waiting_slots = 0;                              // the least that active jobs without an attempt need; not of paused ones
+  uint64_t waiting_slots = 0;                              // minimum slots of active, unpaused jobs without an attempt
   std::map<std::string, uint64_t> active_of_owner;
   std::map<std::string, QueueTotals> queues;               // of active jobs
   JobsInOrder by_submission, active_by_submission;

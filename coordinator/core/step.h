@@ -3,7 +3,7 @@
 //   gRPC threads ──Event──► Step(state, soft, event, now) ──► records ──► Store::Commit (journal, then apply)
 //                                                        └──► effects, once the records are durable
 //
-// The same state, soft state, event and time give the same decision, bytes and all. `state` changes only when the records are
+// The same state, soft state, event and time give the same decision, byte for byte. `state` changes only when the records are
 // committed; `soft` (heartbeats, progress) changes in place.
 //
 // Worked example, a gang of two ranks on one worker:
@@ -24,7 +24,7 @@ namespace muster {
 inline constexpr absl::Duration kHeartbeat = absl::Seconds(3);
 inline constexpr absl::Duration kLostAfter = absl::Seconds(15);      // without a message
 inline constexpr absl::Duration kForgetAfter = absl::Minutes(10);    // by then its agent has stopped every rank
-inline constexpr absl::Duration kRepeatPush = absl::Seconds(5);      // to an agent that does otherwise
+inline constexpr absl::Duration kRepeatPush = absl::Seconds(5);      // to an agent that does not follow the desired state
 inline constexpr absl::Duration kPrepareWithin = absl::Seconds(30);
 inline constexpr absl::Duration kAvoidRefuser = absl::Seconds(10);
 

@@ -42,7 +42,7 @@ class Stepper {
  private:
   // Whether the job's running attempt has ranks on the worker.
   static bool HasGrant(const JobRecord& job, const std::string& worker);
-  // The job as this decision leaves it so far: one decision may change a job more than once.
+  // The job with the changes that this decision has made so far: one decision may change a job more than once.
   const JobRecord* Job(const std::string& id) const;
   // Adds a transition's record and effects to the decision.
   void Take(const JobRecord& before, Transition transition);
@@ -71,7 +71,7 @@ class Stepper {
   void Evict(const std::string& worker);
   // Handles an agent's report of whether it is about to end.
   void NoteDraining(const std::string& name, SoftWorker& worker, bool draining);
-  // Forgets a worker that has left in order: it drained, its agent has ended, and nothing waits for it. So it is not reported
+  // Forgets a worker that has left properly: it drained, its agent has ended, and nothing waits for it. So it is not reported
   // as silent, and its slots do not count.
   void ForgetIfGone(const std::string& worker);
   // step_placement.cc: the input of plans, and jobs that grow. Updates the cluster's index, and the expected ends of attempts
@@ -95,7 +95,7 @@ class Stepper {
   absl::Time NextDeadline(const JobRecord& record);
   // The attempt's no-progress timer (step_liveness.cc).
   void WatchProgress(const JobRecord& record);
-  // Sets the text why the attempt makes no progress. At most every 10 s, since watchers print each change.
+  // Sets the text that says why the attempt makes no progress. At most every 10 s, since watchers print each change.
   void ShowStandstill(const std::string& id, SoftJob& soft, Reason reason);
   // Handles a rank's end that was caused by a lost server or a lagging peer. False: there is nothing more to do.
   bool TakeExitInOutage(const JobRecord& record, const muster::internal::v1::RankExited& exit);

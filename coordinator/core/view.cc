@@ -107,6 +107,8 @@ muster::v1::StepMetrics StepMetricsOf(const muster::v1::Progress& progress, uint
   for (const auto& [phase, spent] : progress.seconds()) seconds += spent;
   point.set_step_seconds(seconds);
   point.set_positive_entropy(progress.positive_entropy());
+  *point.mutable_positive_weights() = progress.positive_weights();
+  point.set_noise_weight(progress.noise_weight());
   point.set_mean_positive(progress.mean_positive());
   point.set_mean_negative(progress.mean_negative());
   point.set_padding_share(progress.padding_share());

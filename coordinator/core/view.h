@@ -22,7 +22,7 @@ muster::v1::StepMetrics StepMetricsOf(const muster::v1::Progress& progress, uint
 muster::v1::JobSummary SummaryOf(const JobRecord& record, const Soft& soft);
 absl::StatusOr<muster::v1::Worker> ViewWorker(const State& state, const Soft& soft, const std::string& name,
                                               absl::Time now);
-std::vector<muster::v1::Worker> ViewWorkers(const State& state, const Soft& soft, absl::Time now);  // all
+std::vector<muster::v1::Worker> ViewWorkers(const State& state, const Soft& soft, absl::Time now);  // all workers
 // Pages, by name. INVALID_ARGUMENT: the token is malformed.
 absl::StatusOr<muster::v1::ListWorkersResponse> PageOfWorkers(const State& state, const Soft& soft,
                                                               const muster::v1::ListWorkersRequest& request, absl::Time now);

@@ -21,7 +21,7 @@ namespace muster {
 namespace {
 
 constexpr absl::Duration kFirstRetry = absl::Seconds(5), kLastRetry = absl::Minutes(10);
-constexpr size_t kPage = 1000;  // manifests that one look at the state reads
+constexpr size_t kPage = 1000;  // manifests read in one query of the state
 constexpr absl::Duration kPatience = absl::Seconds(3);
 
 void SetDeadline(grpc::ClientContext& context) {

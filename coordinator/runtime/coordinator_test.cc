@@ -220,6 +220,19 @@ TEST_F(CoordinatorTest, HandsOnWhatTheDataServerNotesOfASubmission) {
   EXPECT_THAT(NotesOf(context), testing::ElementsAre("the first note", "\xC3\xA9"));
 }
 
+TEST_F(CoordinatorTest, HandsOnWhatTheDataServerNotesOfACollection) {
+  const auto cluster = muster::v1::ClusterService::NewStub(cluster_->ChannelAs(Role::kOperator, "ada"));
+  muster::v1::CollectGarbageRequest request;
+  request.set_request_id("once");
+  for (int i = 0; i < 2; ++i) {  // the second call gets the first answer
+    grpc::ClientContext context;
+    muster::v1::CollectGarbageResponse response;
+    const grpc::Status status = cluster->CollectGarbage(&context, request, &response);
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    EXPECT_THAT(NotesOf(context), testing::ElementsAre("a manifest can never be read"));
+  }
+}
+
 TEST_F(CoordinatorTest, RunsTheNextAttemptWhenARankIsKilled) {
   auto agent1 = Agent("w1", 1), agent2 = Agent("w2", 1);
   const std::string id = Submit(SmallJob(2));

@@ -19,8 +19,8 @@ namespace {
 
 // How long one turn handles agents' events, or users' calls. Heartbeats wait at most this long.
 constexpr absl::Duration kLongestTurn = absl::Milliseconds(25);
-constexpr absl::Duration kLongestWait = absl::Milliseconds(50);  // that heartbeats and progress wait for a turn
-constexpr absl::Duration kLongestPause = absl::Seconds(2);  // beyond a tick; if longer, the process was frozen
+constexpr absl::Duration kLongestWait = absl::Milliseconds(50);  // how long heartbeats and progress may wait for a turn
+constexpr absl::Duration kLongestPause = absl::Seconds(2);  // if a tick is later than this, the process was frozen
 
 absl::Status ShuttingDown() {
   return WithRetryAfter(

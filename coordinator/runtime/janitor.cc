@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/garbage_category.h"
 #include "common/request_id.h"
 #include "common/rpc/errors.h"
+#include "common/rpc/metadata.h"
 #include "common/status.h"
 #include "coordinator/core/retention.h"
 #include "muster/internal/v1/data_plane.grpc.pb.h"
@@ -24,7 +26,7 @@ using muster::v1::GarbageCategory;
 
 constexpr absl::Duration kFirstAfter = absl::Minutes(5);  // soon enough for a coordinator that restarts often
 constexpr absl::Duration kSweepWithin = absl::Minutes(10);
-constexpr size_t kRootsPerLook = 1000;  // manifests that one look at the state reads
+constexpr size_t kRootsPerLook = 1000;  // manifests read in one query of the state
 constexpr int kMostRoots = 10000;  // digests in one message, about 660 KB
 
 void Count(GarbageCategory category, uint64_t count, uint64_t bytes, CollectGarbageResponse& response) {
@@ -41,24 +43,53 @@ void Count(GarbageCategory category, uint64_t count, uint64_t bytes, CollectGarb
   kind.set_bytes(bytes);
 }
 
-// Sends the roots in messages of kMostRoots digests. The first one is `request` with its other fields.
-void SendRoots(const Roots& roots, SweepRequest request, grpc::ClientWriter<SweepRequest>& stream) {
-  int count = 0;
-  const auto add_all = [&](const std::set<std::string>& digests, void (SweepRequest::*add)(const std::string&)) {
+// Sends digests in messages of at most kMostRoots. The first message is `request` with its other fields.
+class RootSender {
+ public:
+  RootSender(SweepRequest request, grpc::ClientWriter<SweepRequest>& stream) : request_(std::move(request)), stream_(stream) {}
+  void Add(const Roots& roots) {
+    AddAll(roots.manifests, &SweepRequest::add_manifests);
+    AddAll(roots.blobs, &SweepRequest::add_blobs);
+    AddAll(roots.datasets, &SweepRequest::add_datasets);
+  }
+  bool broken() const { return broken_; }  // Finish() says why
+  // Without it, nothing is removed.
+  void End() {
+    request_.set_last(true);
+    stream_.Write(request_);
+    stream_.WritesDone();
+  }
+
+ private:
+  void AddAll(const std::set<std::string>& digests, void (SweepRequest::*add)(const std::string&)) {
     for (const std::string& digest : digests) {
-      (request.*add)(digest);
-      if (++count < kMostRoots) continue;
-      stream.Write(request);
-      request.Clear();
-      count = 0;
+      (request_.*add)(digest);
+      if (++count_ < kMostRoots) continue;
+      broken_ = broken_ || !stream_.Write(request_);
+      request_.Clear();
+      count_ = 0;
     }
-  };
-  add_all(roots.manifests, &SweepRequest::add_manifests);
-  add_all(roots.blobs, &SweepRequest::add_blobs);
-  add_all(roots.datasets, &SweepRequest::add_datasets);
-  request.set_last(true);
-  stream.Write(request);
-  stream.WritesDone();  // Finish() says why one of these failed, if it did
+  }
+
+  SweepRequest request_;
+  grpc::ClientWriter<SweepRequest>& stream_;
+  int count_ = 0;
+  bool broken_ = false;
+};
+
+// In parts, so that the loop is never blocked for all of them, and so that they are never in memory together. If a job needs
+// something new between two parts, the code that stores or resolves it claims it, just as after the last part.
+absl::Status SendRoots(Backend& backend, RootSender sender) {
+  std::string after;
+  do {
+    Roots part;
+    RETURN_IF_ERROR(backend.Query([&](const State& state, const Soft&, absl::Time) {
+      after = AddRoots(state, after, kRootsPerLook, part);
+    }));
+    sender.Add(part);
+  } while (!after.empty() && !sender.broken());
+  if (!sender.broken()) sender.End();
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -89,38 +120,39 @@ void Janitor::Run() {
       if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), wait)) return;
     }
     wait = options_.every;
-    const absl::StatusOr<CollectGarbageResponse> collected = Collect({}, "the coordinator");
+    const absl::StatusOr<CollectedGarbage> collected = Collect({}, "the coordinator");
     if (!collected.ok()) {
       spdlog::warn("garbage collection failed, the next try is in {}: {}", absl::FormatDuration(wait),
                    collected.status().ToString());
       continue;
     }
-    for (const auto& kind : collected->kinds())
+    for (const std::string& note : collected->notes) spdlog::warn("data server: {}", note);
+    for (const auto& kind : collected->response.kinds())
       spdlog::info("collected {} {}: {} bytes", kind.count(), CategoryName(kind.category()), kind.bytes());
   }
 }
 
-absl::StatusOr<CollectGarbageResponse> Janitor::Collect(const muster::v1::CollectGarbageRequest& request,
-                                                        const std::string& user) {
+absl::StatusOr<CollectedGarbage> Janitor::Collect(const muster::v1::CollectGarbageRequest& request, const std::string& user) {
   RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   const std::string key = absl::StrCat(user, "/", request.request_id());
   absl::MutexLock lock(&collecting_);
   if (const Answer* known = request.request_id().empty() ? nullptr : answers_.Find(key); known != nullptr) {
-    if (known->dry_run == request.dry_run()) return known->response;
+    if (known->dry_run == request.dry_run()) return known->collected;
     return RequestIdReused(request.request_id(), known->dry_run ? "for a dry run" : "for a collection that was no dry run");
   }
   const auto operation = options_.operations->Begin({.kind = muster::v1::OPERATION_KIND_GARBAGE_COLLECTION,
                                                      .subject = request.dry_run() ? "dry run" : "",
                                                      .owner = user,
                                                      .interrupt = [this] { Interrupt(); }});
-  CollectGarbageResponse response;
-  const absl::Status status = CollectAll(request.dry_run(), *operation, response);
-  RETURN_IF_ERROR(operation->End(status, GarbageSummary(request.dry_run(), TotalsOf(response.kinds()))));
-  if (!request.request_id().empty()) answers_.Insert(key, {request.dry_run(), response});
-  return response;
+  CollectedGarbage collected;
+  const absl::Status status = CollectAll(request.dry_run(), *operation, collected);
+  RETURN_IF_ERROR(operation->End(status, GarbageSummary(request.dry_run(), TotalsOf(collected.response.kinds()))));
+  if (!request.request_id().empty()) answers_.Insert(key, {request.dry_run(), collected});
+  return collected;
 }
 
-absl::Status Janitor::CollectAll(bool dry_run, Operations::Handle& operation, CollectGarbageResponse& response) {
+absl::Status Janitor::CollectAll(bool dry_run, Operations::Handle& operation, CollectedGarbage& collected) {
+  CollectGarbageResponse& response = collected.response;
   const auto begin = [&](const char* activity) {
     const auto [count, bytes] = TotalsOf(response.kinds());
     operation.Report({.activity = activity, .bytes = bytes, .items = count});
@@ -131,7 +163,7 @@ absl::Status Janitor::CollectAll(bool dry_run, Operations::Handle& operation, Co
   RETURN_IF_ERROR(begin("logs of jobs that are no longer known"));
   RETURN_IF_ERROR(RemoveLogs(dry_run, response));
   RETURN_IF_ERROR(begin("the data server's stores, as a separate operation"));
-  return Sweep(dry_run, response);
+  return Sweep(dry_run, collected);
 }
 
 absl::Status Janitor::RetireJobs(bool dry_run, CollectGarbageResponse& response) {
@@ -159,18 +191,10 @@ absl::Status Janitor::RemoveLogs(bool dry_run, CollectGarbageResponse& response)
   return absl::OkStatus();
 }
 
-absl::Status Janitor::Sweep(bool dry_run, CollectGarbageResponse& response) {
-  Roots roots;
+absl::Status Janitor::Sweep(bool dry_run, CollectedGarbage& collected) {
+  CollectGarbageResponse& response = collected.response;
   uint64_t epoch = 0;
-  std::string after;
-  // In parts, so that the loop is never blocked for all of them. If a job needs something new between two parts, the code that
-  // stores or resolves it claims it, just as after the last part.
-  do {
-    RETURN_IF_ERROR(options_.backend->Query([&](const State& state, const Soft&, absl::Time) {
-      after = AddRoots(state, after, kRootsPerLook, roots);
-      epoch = state.epoch;
-    }));
-  } while (!after.empty());
+  RETURN_IF_ERROR(options_.backend->Query([&](const State& state, const Soft&, absl::Time) { epoch = state.epoch; }));
   for (const auto& server : options_.data_servers) {
     const auto context = std::make_shared<grpc::ClientContext>();
     context->set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(kSweepWithin));
@@ -185,8 +209,14 @@ absl::Status Janitor::Sweep(bool dry_run, CollectGarbageResponse& response) {
     first.set_dry_run(dry_run);
     SweepResponse swept;
     const auto stream = muster::internal::v1::DataPlaneService::NewStub(server)->Sweep(context.get(), &swept);
-    SendRoots(roots, std::move(first), *stream);
+    const absl::Status sent = SendRoots(*options_.backend, RootSender(std::move(first), *stream));
+    if (!sent.ok()) {
+      context->TryCancel();
+      stream->Finish();
+      return sent;
+    }
     RETURN_IF_ERROR(WithContext(FromGrpc(stream->Finish()), "data server"));
+    for (std::string& note : NotesOf(*context)) collected.notes.push_back(std::move(note));
     for (const auto& kind : swept.kinds()) Count(CategoryOf(kind), kind.count(), kind.bytes(), response);
     for (const auto& item : swept.largest()) {
       *response.add_largest() = item;

@@ -14,6 +14,7 @@
 #include "common/recent_map.h"
 #include "common/rpc/operations.h"
 #include "coordinator/service/backend.h"
+#include "coordinator/service/collected_garbage.h"
 #include "coordinator/service/log_store.h"
 #include "muster/v1/garbage.pb.h"
 
@@ -44,20 +45,20 @@ class Janitor {
   // Any thread; one call at a time. `user`: the caller. UNAVAILABLE while a data server is unreachable or a backup runs.
   // ABORTED (OPERATION_CANCELED): somebody canceled it; what was already removed stays removed. ALREADY_EXISTS
   // (REQUEST_ID_REUSED): the user has sent this request id with another body; with the same body the first answer is returned.
-  absl::StatusOr<muster::v1::CollectGarbageResponse> Collect(const muster::v1::CollectGarbageRequest& request,
-                                                             const std::string& user) ABSL_LOCKS_EXCLUDED(collecting_);
+  absl::StatusOr<CollectedGarbage> Collect(const muster::v1::CollectGarbageRequest& request, const std::string& user)
+      ABSL_LOCKS_EXCLUDED(collecting_);
 
  private:
   struct Answer {
     bool dry_run = false;
-    muster::v1::CollectGarbageResponse response;
+    CollectedGarbage collected;
   };
   void Run();
   void Interrupt() ABSL_LOCKS_EXCLUDED(mutex_);  // ends the call that is under way
-  absl::Status CollectAll(bool dry_run, Operations::Handle& operation, muster::v1::CollectGarbageResponse& response);
+  absl::Status CollectAll(bool dry_run, Operations::Handle& operation, CollectedGarbage& collected);
   absl::Status RetireJobs(bool dry_run, muster::v1::CollectGarbageResponse& response);
   absl::Status RemoveLogs(bool dry_run, muster::v1::CollectGarbageResponse& response);
-  absl::Status Sweep(bool dry_run, muster::v1::CollectGarbageResponse& response);
+  absl::Status Sweep(bool dry_run, CollectedGarbage& collected);
 
   const Options options_;
   absl::Mutex collecting_;

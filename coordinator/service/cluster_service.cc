@@ -77,7 +77,9 @@ grpc::Status ClusterServiceImpl::CollectGarbage(ServerContext* context,
                                                 const muster::v1::CollectGarbageRequest* request,
                                                 muster::v1::CollectGarbageResponse* response) {
   return admission_->Serve(*context, "ClusterService/CollectGarbage", request, [&](AdmittedCall& call) -> absl::Status {
-    ASSIGN_OR_RETURN(*response, collect_(*request, call.principal.name));
+    ASSIGN_OR_RETURN(CollectedGarbage collected, collect_(*request, call.principal.name));
+    AddNotes(collected.notes, *context);
+    *response = std::move(collected.response);
     return absl::OkStatus();
   });
 }

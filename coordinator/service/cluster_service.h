@@ -7,13 +7,14 @@
 
 #include "common/rpc/access/admission.h"
 #include "coordinator/service/backend.h"
+#include "coordinator/service/collected_garbage.h"
 #include "muster/v1/cluster.grpc.pb.h"
 
 namespace muster {
 
 class ClusterServiceImpl final : public muster::v1::ClusterService::Service {
  public:
-  using Collect = std::function<absl::StatusOr<muster::v1::CollectGarbageResponse>(
+  using Collect = std::function<absl::StatusOr<CollectedGarbage>(
       const muster::v1::CollectGarbageRequest& request, const std::string& user)>;
   ClusterServiceImpl(Admission* admission, Backend* backend, std::string version,
                      std::string data_address, Collect collect)

@@ -13,7 +13,7 @@ namespace {
 using grpc::ServerContext;
 using muster::v1::Job;
 
-constexpr absl::Duration kWatchPace = absl::Milliseconds(200);  // at most five views a second
+constexpr absl::Duration kWatchPace = absl::Milliseconds(200);  // at most five views per second
 constexpr absl::Duration kLook = absl::Milliseconds(500);       // how often a stream checks that its client is still connected
 constexpr size_t kPointsAtOnce = 1000;                          // of metrics, in one message
 

@@ -3,7 +3,7 @@
 //
 //   journal(sequence INTEGER PRIMARY KEY, record BLOB)         records, oldest first
 //   item(key TEXT PRIMARY KEY, sequence INTEGER, record BLOB)  one row per job, worker, manifest of garbage, and one for
-//                                                              the epoch: the record that makes it as it was after
+//                                                              the epoch: the record that recreates its state after
 //                                                              `sequence`. It contains all records of its key up to there.
 //   PRAGMA user_version                                        the format; 0: format 1, before it was written down. What
 //                                                              older formats meant: coordinator/core/former_records.h

@@ -250,8 +250,8 @@ TEST_F(StoreTest, RefusesAFormatOfANewerVersion) {
 
 std::string Hex(const std::string& bytes) { return absl::BytesToHexString(bytes); }
 
-// What a file of a former format holds, in a snapshot and in records after it, is read as this version writes it;
-// afterwards the file has this version's format, whatever is committed or not.
+// The snapshot and the later records in a file of a former format are converted to this version's form. Afterwards the
+// file has this version's format, whether or not anything is committed.
 TEST_F(StoreTest, UpgradesAFormerJournalOnce) {
   for (const int format : {1, 2}) {
     SetUp();

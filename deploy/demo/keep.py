@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A cluster on this machine that stays, with a Prometheus that scrapes it. deploy/quickstart --keep and --stop use it.
+"""A cluster on this machine that keeps running, with a Prometheus that scrapes it. deploy/quickstart --keep and --stop
+use it.
 
 usage: deploy/demo/keep.py start BIN STATE SLOTS      start both, wait until they answer
        deploy/demo/keep.py run STATE COMMAND...      a command with MUSTER_ADDRESS and MUSTER_CERTS set

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Draws panels of a dashboard as a picture, from what a running Prometheus holds: the same as Grafana would show, without
-Grafana. Needs python3-matplotlib.
+"""Draws panels of a dashboard as a picture, from the data of a running Prometheus: the same as Grafana would show,
+without Grafana. Needs python3-matplotlib.
 
 usage: deploy/grafana/draw.py DASHBOARD.json OUT.png --prometheus URL --rows TITLE,TITLE… [--job ID] [--minutes M] [--end TIME]
 """

@@ -4,8 +4,8 @@
 // synchronous   what stops training where all is done before the next step: SHA-256 of the parameters, for the
 //               comparison of the ranks, and the files, written and flushed. (Putting them is on a thread in any case.)
 // stop          what stops it here: the quick digest of the parameters, and the copy of the training state.
-// stored        from the beginning to the checkpoint's being stored: files written, put, flushed by the server.
-// copy          what the copy takes of this host's memory, once, on rank 0.
+// stored        from the beginning until the checkpoint is stored: files written, put, flushed by the server.
+// copy          how much of this host's memory the copy takes, once, on rank 0.
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <spdlog/spdlog.h>

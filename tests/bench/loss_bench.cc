@@ -120,7 +120,7 @@ nlohmann::json Form(const char* name, const std::vector<double>& seconds, double
 }
 
 int Run(const Options& options) {
-  // First, because this process has no batch yet.
+  // Memory is measured first, while this process has no batch yet.
   const double streaming_mib = MemoryOf("streaming", options);
   const double whole_mib = options.streaming_only ? 0 : MemoryOf("whole", options);
 

@@ -6,7 +6,7 @@ usage: .deps/parity/bin/python tests/bench/mining.py [--seeds N] [--epochs N] [-
   --seeds N           pairs of jobs, with seeds 1 to N (5)
   --epochs N          of each job (3)
   --per-query N       mined negatives that a query brings into a step (4); as many are mined
-  --ranks, --relative-margin   as of muster mine (1-100, 0.95)
+  --ranks, --relative-margin   as for muster mine (1-100, 0.95)
   --set FIELD=VALUE   of the training jobs
 
 MiniLM mines from scifact's train split once, and trains from the same weights in every job. The two jobs of a seed differ in

@@ -85,7 +85,7 @@ struct Measured {
   std::map<std::string, uint64_t> bytes;               // of all ranks together
 };
 
-// Bytes of `operation`, measured between two meetings of the ranks. Rank 0 counts; no rank starts before it has read
+// Bytes of `operation`, measured between two barriers of the ranks. Rank 0 counts; no rank starts before it has read
 // the counter.
 absl::Status Count(Group& group, const char* name, Measured& measured, const std::function<absl::Status()>& operation) {
   RETURN_IF_ERROR(group.Barrier());

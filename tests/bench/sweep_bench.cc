@@ -1,6 +1,6 @@
-// muster-sweep-bench [BLOBS]: seconds and memory of a data server's garbage collection. The program plays
-// the coordinator: it names half of the blobs as needed, in messages of 10,000 digests; the others are removed. Blobs are
-// empty files, so the disk holds only their names.
+// muster-sweep-bench [BLOBS]: seconds and memory of a data server's garbage collection alone (muster-scale-bench garbage: with
+// a coordinator). The program plays the coordinator: it names half of the blobs as needed, in messages of 10,000 digests; the
+// others are removed. Blobs are empty files, so the disk holds only their names.
 #include <charconv>
 #include <cstdio>
 #include <cstring>
@@ -48,7 +48,7 @@ absl::Status Measure(uint32_t blobs) {
   ASSIGN_OR_RETURN(const auto swept, SweepStores(*stores, first, request, RealClock().Now() + absl::Hours(2)));
   const absl::Duration took = RealClock().Monotonic() - start;
   std::printf("%u blobs, half of them needed: %lu removed in %.1f s, %.0f MiB of memory at most\n", blobs,
-              swept.kinds(0).count(), absl::ToDoubleSeconds(took), StatusMib("VmHWM") - before);
+              swept.response.kinds(0).count(), absl::ToDoubleSeconds(took), StatusMib("VmHWM") - before);
   std::filesystem::remove_all(root);
   return absl::OkStatus();
 }

@@ -84,7 +84,7 @@ QUIET = 0.05  # of the cores may be used by other processes
 
 
 def turns(takers, count, seconds, expected=0.0):
-    """{name: [answer]}: every taker once per turn, the order reversed each time, within about `seconds`. A first
+    """{name: [answer]}: each program once per turn, the order reversed each time, within about `seconds`. A first
     turn warms up and does not count. Turns that other processes disturbed are left out, unless all were; `expected`:
     the share of the cores that others use on purpose."""
     disturbed, quiet = [], []

@@ -30,7 +30,7 @@ using muster::internal::v1::AgentMessage;
 using muster::internal::v1::CoordinatorMessage;
 
 constexpr uint32_t kSlots = 8;
-constexpr int kRounds = 125;                             // of kSlots cancels each: 1,000 tries
+constexpr int kRounds = 125;                             // kSlots cancels in each: 1,000 tries
 constexpr absl::Duration kStopWithin = absl::Seconds(10);
 constexpr absl::Duration kPatience = absl::Seconds(60);  // together with fields that the law does not cover
 
@@ -105,7 +105,7 @@ class Coordinator {
     EXPECT_TRUE(looked.ok()) << looked;
     return phase;
   }
-  // Waits until deadlines were checked `count` times more.
+  // Waits until deadlines were checked `count` more times.
   bool WaitForTicks(int count) {
     const int until = ticks_ + count;
     for (const absl::Duration deadline = Now() + kPatience; ticks_ < until; std::this_thread::yield()) {
@@ -135,7 +135,7 @@ AgentHello HelloOf(uint64_t session) {
   return event;
 }
 
-// The one interleaving that lost stops: a cancel between the start of the stream and the handling of its hello.
+// The interleaving in which stops were lost: a cancel between the start of the stream and the handling of its hello.
 TEST(DeliveryLaw, AStopReachesASessionWhoseHelloIsOnItsWay) {
   Coordinator coordinator;
   const auto [first, first_outbox] = coordinator.sessions.Open();

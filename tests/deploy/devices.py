@@ -1,4 +1,4 @@
-"""Rules that hold a workload's image, arguments, device, GPUs and shared memory together. Part of policy.py."""
+"""Rules that keep a workload's image, arguments, device, GPUs and shared memory consistent. Part of policy.py."""
 import functools
 import pathlib
 import re

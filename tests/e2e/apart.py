@@ -64,7 +64,7 @@ class Server:
 
 class Apart(Cluster):
     """Coordinator, data server and workers with the given numbers of slots. `front(data_address)` may return another
-    address, of a proxy between the data server and the coordinator's clients. `coordinator`: more of its flags."""
+    address, of a proxy between the data server and the coordinator's clients. `coordinator`: further flags for it."""
     Server = Server
 
     def __init__(self, slots=(2,), front=lambda cluster, address: address, coordinator=()):

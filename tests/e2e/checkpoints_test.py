@@ -72,7 +72,7 @@ class Checkpoints(unittest.TestCase):
 
     def test_a_job_continues_from_the_newest_undamaged_checkpoint_with_the_bytes_of_an_undisturbed_job(self):
         cluster = self.cluster
-        undisturbed = cluster.submit(job("damaged"))  # the same name: it is in the export
+        undisturbed = cluster.submit(job("damaged"))  # the same name, because the export contains it
         cluster.wait_for_phase(undisturbed, "JOB_PHASE_SUCCEEDED", seconds=240)
         job_id, checkpoints = self.paused_with_checkpoints("damaged", 3)
         for checkpoint in checkpoints[-2:]:

@@ -14,7 +14,7 @@ from cluster import WORDS, Cluster, topics_job, wait_until, write_vocabulary  # 
 
 
 def write_rows(folder):
-    """train.jsonl and test.jsonl with query, pos and neg, as users of FlagEmbedding have them."""
+    """train.jsonl and test.jsonl with query, pos and neg, as for FlagEmbedding."""
     draw = random.Random(3)
     folder.mkdir(parents=True)
     told = {topic: [" ".join(draw.choices(words[5:], k=6)) for _ in range(8)] for topic, words in WORDS.items()}

@@ -1,5 +1,5 @@
-"""The coordinator's volume fills under a running job: the job runs on, new work is refused with a reason, no acknowledged
-change is lost, and everything continues automatically when there is space again."""
+"""The coordinator's volume fills under a running job: the job keeps running, new work is refused with a reason, no
+acknowledged change is lost, and everything continues automatically when there is space again."""
 import os
 import pathlib
 import sys
@@ -29,7 +29,7 @@ class SmallCoordinator(Apart):
 
 
 def fill(path):
-    """Writes until nothing fits any more, not even a page."""
+    """Writes until nothing fits, not even a page."""
     with open(path, "wb", buffering=0) as file:
         for size in (MIB // 4, 4096):
             try:

@@ -64,7 +64,7 @@ class Keep(unittest.TestCase):
         self.assertFalse(any(map(is_alive, pids)))
         with self.assertRaises(OSError):
             self.ask("query", query="up")
-        self.assertEqual(keep("stop", self.state).returncode, 1, "nothing runs any more")
+        self.assertEqual(keep("stop", self.state).returncode, 1, "nothing is running")
 
     def test_a_cluster_that_cannot_start_is_reported_with_its_log(self):
         broken = self.folder / "bin"

@@ -139,7 +139,7 @@ class MiningThroughFailures(unittest.TestCase):
         cls.model = f"job:{job_id}"
 
     def mining(self, name, out):
-        """Submits the job, and returns when it has begun to encode and is not done."""
+        """Submits the job, and returns while it encodes."""
         job_id = self.cluster.submit(mining_job(name, self.model, "large", out, relative_margin=0))
 
         def encodes():

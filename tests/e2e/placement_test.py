@@ -53,7 +53,7 @@ class Placement(TopicsCase):
         self.assertEqual(max(attempts), narrow + 1, "it grows with one restart")
         resumed = int(attempts[narrow + 1]["from_step"])
         print(f"back at step {back}, grown at step {resumed}")
-        # The step was read before the agent's hello was, and ranks take some more steps until they stop.
+        # The step was read before the agent's hello arrived, and ranks take some more steps until they stop.
         self.assertLessEqual(resumed, back + 3 * EVERY, "with the first checkpoint after the worker's return")
         cluster.wait_for_step(elastic, resumed + 5)
         logs = audit.read_logs(cluster.audit, elastic)

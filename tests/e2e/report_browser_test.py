@@ -1,4 +1,4 @@
-"""What a browser makes of reports of real jobs: every figure is drawn, nothing is requested, nothing of a job runs.
+"""How a browser shows reports of real jobs: every figure is drawn, nothing is requested, nothing of a job runs.
 
 Needs Chromium (deploy/bootstrap --tests); elsewhere it says so and is skipped.
 """
@@ -26,7 +26,7 @@ FIGURES = """[...document.querySelectorAll('figure.plot')].map(figure => ({
     const box = path.getBBox();
     return box.x >= 59 && box.y >= 9 && box.x + box.width <= 629 && box.y + box.height <= 217;
   })}))"""
-# Everything that could make a browser ask for something.
+# Everything that could make a browser request something.
 ADDRESSES = """[...document.querySelectorAll('*')].flatMap(element => [...element.attributes].filter(attribute =>
   /^(src|href|srcset|data|action|poster|xlink:href)$/.test(attribute.name)).map(attribute => attribute.value))"""
 

@@ -1,4 +1,4 @@
-"""Two small jobs whose reports are looked at. The second one's prompt is what somebody would write to attack whoever reads it."""
+"""Two small jobs whose reports the tests examine. The second one's prompt is an attack on whoever reads the report."""
 from cluster import topics_job
 
 ATTACK = "</pre></style><script>document.title = 'attacked'</script><img src=x onerror=\"document.title = 'attacked'\">\nEND_OF_JOB\ntouch attacked\n"

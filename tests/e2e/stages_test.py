@@ -12,7 +12,7 @@ class Stages(TopicsCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        # Every second judgment of the training split, as another source's, besides those of the import.
+        # Every second judgment of the training split again, with another source, in addition to those of the import.
         folder = cls.cluster.folder
         rows = (folder / "topics/qrels/train.tsv").read_text().splitlines()
         (folder / "llm.tsv").write_text("\n".join([rows[0], *rows[1::2]]) + "\n")

@@ -71,7 +71,7 @@ class Study(unittest.TestCase):
         client.wait()
         submitted = self.jobs(cluster)
         self.assertLess(len(submitted), 8)
-        # The second one lives through a kill of the coordinator.
+        # The second client survives a kill of the coordinator.
         client = subprocess.Popen(cluster.command("study", "run", self.file, "--output", "json"), env=cluster.environment(),
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
         wait_until("all jobs are submitted", lambda: len(self.jobs(cluster)) == 8, 120)

@@ -1,4 +1,4 @@
-// Numbers, choices and strings out of a fuzzer's bytes, taken from the front; zeros once they are used up.
+// Numbers, choices and strings made from a fuzzer's bytes, taken from the front; zeros once they are used up.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +28,7 @@ class ByteSource {
   bool Coin() { return (Byte() & 1) != 0; }
   // From 0 to below `count`, which is at most 256.
   size_t Below(size_t count) { return Byte() % count; }
-  // At most 65535 bytes, their number first.
+  // At most 65535 bytes, preceded by their number.
   std::string Bytes() {
     const size_t count = Take<uint16_t>();
     return std::string(Front(count));

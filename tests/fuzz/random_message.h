@@ -14,7 +14,7 @@ namespace muster {
 // them.
 using KnownStrings = std::vector<std::string>;
 
-// Sets fields as the bytes say; strings are valid UTF-8 (protobuf refuses others on the wire), enumerations take any
+// Sets fields from the bytes; strings are valid UTF-8 (protobuf refuses others on the wire), enumerations take any
 // number, lists have at most 8 entries, and messages nest at most 6 deep.
 void FillMessage(ByteSource& source, const KnownStrings& known, google::protobuf::Message& message, int depth = 0);
 

@@ -1,4 +1,4 @@
-// tokenizer.json as it is pushed, and as it is written into an export. Law: if the first is accepted, so is the second.
+// tokenizer.json as pushed, and as written into an export. Law: if the first is accepted, so is the second.
 #include "common/model/tokenizer_json.h"
 
 #include "tests/fuzz/check.h"

@@ -14,7 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     FUZZ_CHECK(!arguments.status().message().empty(), "an error without words");
     return 0;
   }
-  const auto& profiles = muster::Profiles();
+  const auto& profiles = muster::ToolProfiles();
   const std::string tool(profiles[size % profiles.size()].name);
   const auto translation = muster::TranslateArguments(*arguments, {.source = "args", .tool = tool});
   FUZZ_CHECK(translation.ok(), translation.status().ToString());

@@ -17,6 +17,7 @@
 #include "common/files.h"
 #include "coordinator/core/job_machine.h"
 #include "coordinator/core/retention.h"
+#include "coordinator/core/testing/roots.h"
 #include "coordinator/data/blob/model_files.h"
 #include "coordinator/data/import/importer.h"
 #include "coordinator/data/service/sweep.h"
@@ -62,7 +63,7 @@ class World {
     Check();
   }
 
-  // When nothing runs any more, exactly what is needed is stored.
+  // When nothing is running, exactly the needed content is stored.
   void CheckThatNothingElseIsLeft() {
     clock_.Advance(absl::Hours(24 * 8));
     ASSERT_TRUE(SweepStores(*stores_, Request(), /*next=*/{}, clock_.Now()).ok());
@@ -305,9 +306,11 @@ class World {
         *doomed = BlobsToDelete(manifest, *gone, kept, blobs);
         return true;
       }
-      const std::set<std::string> kept = BlobsOfModels(*stores_).value();
+      NeededBlobs kept;
+      EXPECT_TRUE(AddBlobsOfModels(*stores_, kept).ok());
+      EXPECT_TRUE(kept.lost.empty());
       for (const std::string& digest : **doomed) {
-        if (kept.contains(digest)) continue;
+        if (kept.digests.Has(digest)) continue;
         removed_ += stores_->blobs->DeleteUnlessClaimed(digest, let_go).value();
       }
       state_.garbage.erase(manifest);
@@ -333,7 +336,8 @@ class World {
         return *marked = true;
       }
       if ((*sweep)->done()) {
-        EXPECT_TRUE((*sweep)->Finish().ok());
+        const auto swept = (*sweep)->Finish();
+        EXPECT_TRUE(swept.ok() && swept->blobs.ok() && swept->lost.empty());
         return false;
       }
       EXPECT_TRUE((*sweep)->RemoveNext().ok());
@@ -406,7 +410,7 @@ class World {
       for (const auto& checkpoint : record.job().checkpoints()) manifests.insert(checkpoint.manifest());
       const bool final = IsFinal(record.job().phase());
       if (final && record.job().checkpoints().empty()) continue;
-      // Another job may be made of a checkpoint, and needs what the checkpoint's job was made of.
+      // Another job may start from a checkpoint, and then needs the sources of the checkpoint's job.
       manifests.insert(record.job().resolved().model_manifest());
       manifests.insert(record.job().resolved().tokenizer_manifest());
       if (final) continue;

@@ -24,7 +24,7 @@ constexpr absl::Duration kGrace = absl::Seconds(10);
 
 std::filesystem::path MarkOf(const std::filesystem::path& folder) { return folder / "on-the-way"; }
 
-// Time until the ranks have met and are running.
+// Time until the ranks have joined and are running.
 absl::Status AwaitMark(Ranks& ranks) {
   const absl::Duration deadline = RealClock().Monotonic() + absl::Seconds(30);
   while (!std::filesystem::exists(MarkOf(ranks.folder()))) {

@@ -19,7 +19,7 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 
 GPU = sys.argv[1] == "gpu"
 DEVICE = "cuda" if GPU else "cpu"
-ROWS = 512 if GPU else 4  # queries, each with a positive and a negative: as many texts as the speed part's
+ROWS = 512 if GPU else 4  # queries, each with a positive and a negative: as many texts as in the speed part
 SHAPE = {} if GPU else {"num_hidden_layers": 3, "hidden_size": 96, "num_attention_heads": 3, "intermediate_size": 200}
 
 

@@ -17,9 +17,9 @@ namespace muster {
 struct RankOrder {
   std::string task;
   int64_t rank = 0, world_size = 1;
-  std::filesystem::path folder;  // for this meeting only; a rank leaves rank-N.json in it
+  std::filesystem::path folder;  // used by this group only; each rank writes rank-N.json into it
   bool gpu = false;
-  double timeout_seconds = 60;  // for the meeting and for each operation
+  double timeout_seconds = 60;  // for joining and for each operation
 };
 
 // Runs one rank: joins the group, does its task, writes its report. Returns the exit code of the process.

@@ -58,7 +58,7 @@ StepShare ShareOfOneRank(const Workload& work, const EncoderConfig& config, uint
 }
 
 // Floating-point operations of forward and backward, only the products: 6 per weight and token, and for attention's two
-// products 12 * length * hidden a layer and token (the backward is twice the forward).
+// products 12 * length * hidden per layer and token (the backward is twice the forward).
 double StepFlops(const EncoderConfig& config, const StepBatch& batch) {
   const double hidden = static_cast<double>(config.hidden_size);
   const double weights = config.layers * (4 * hidden * hidden + 2 * hidden * config.intermediate_size);

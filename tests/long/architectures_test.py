@@ -150,7 +150,7 @@ class Architectures(unittest.TestCase):
             self.assertAlmostEqual(reported[label], figure, places=4, msg=label)
         self.assertNotEqual(reported["trained"], reported["untrained"], "it was trained")
 
-    def test_every_family_is_trained_and_leaves_as_it_came(self):
+    def test_every_family_is_trained_and_exported_in_its_own_format(self):
         for name, how in FAMILIES.items():
             with self.subTest(name):
                 self.whole_path(name, *how)

@@ -23,7 +23,7 @@ NEAR = 1e-5  # scores that the two may order differently
 
 
 class Table:
-    """What mine_hard_negatives uses of a datasets.Dataset, which would bring 20 packages more."""
+    """What mine_hard_negatives uses of a datasets.Dataset, which would need 20 more packages."""
 
     def __init__(self, columns):
         self.columns = columns

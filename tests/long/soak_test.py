@@ -3,11 +3,11 @@
 
 usage: tests/long/soak_test.py [SECONDS [CLIENTS [SEED]]]     600 s, 200 clients; MUSTER_BIN names the programs' folder
 
-A real data server and coordinator with mTLS, a certificate a client, one worker whose ranks are muster-fake-rank. The
-time is cut into: warm-up, restarts, calm with submissions, calm without. Fails on an error that docs/reference/errors.md does
-not list for its RPC, on a lost acknowledgment, on a job that does not end, on memory that grows while nothing is
-submitted (LIMIT; from 300 s on, below the time is too short for a slope), and on open files or threads that stay after
-the clients have gone.
+A real data server and coordinator with mTLS, one certificate per client, one worker whose ranks are muster-fake-rank.
+The time is cut into: warm-up, restarts, calm with submissions, calm without. Fails on an error that
+docs/reference/errors.md does not list for its RPC, on a lost acknowledgment, on a job that does not end, on memory that
+grows while nothing is submitted (LIMIT; from 300 s on, below the time is too short for a slope), and on open files or
+threads that stay after the clients have gone.
 """
 import json
 import os

@@ -6,7 +6,7 @@ usage: tokenizer_parity.py MUSTER_TOKENIZE [DATA_FOLDER] [--texts N] [--only WOR
   --texts       mixed and fuzzed texts per kind (100000)
   --only        kinds whose name holds the word
   --vocab       also BERT's own vocabulary, uncased and cased, with every code point
-  --every       every code point with every kind; else of large blocks of like ones every 97th
+  --every       every code point with every kind; otherwise only every 97th of large blocks of similar ones
 needs: tokenizers==0.23.3; sentencepiece and protobuf, without which kinds with a character map are left out
 
 Prints per kind the texts that differ, and MB per second of processor time of both, with empty caches. Exit code 1 if a text
@@ -31,7 +31,7 @@ import tokenizer_kinds  # noqa: E402
 
 
 def code_point_texts(every):
-    """Every code point, or of the large blocks of like ones every 97th."""
+    """Every code point, or only every 97th of large blocks of similar ones."""
     for code in range(1, 0x110000):
         alike = 0x3500 <= code < 0x9F00 or 0xAC10 <= code < 0xF800 or code >= 0x20000
         if not 0xD800 <= code < 0xE000 and (every or not alike or code % 97 == 0):

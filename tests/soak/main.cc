@@ -73,7 +73,7 @@ int main(int argc, char** argv) {
   muster::Flags flags;
   CLI::App app("Many clients against a running cluster, while somebody else restarts its servers.", "muster-soak");
   app.add_option("--address", flags.plan.address, "HOST:PORT of the coordinator")->required();
-  app.add_option("--certs", flags.certificates, "Folder with a folder of certificates a client: c0, c1, …")->required();
+  app.add_option("--certs", flags.certificates, "Folder with one folder of certificates per client: c0, c1, …")->required();
   app.add_option("--report", flags.report, "File for what was seen, as JSON")->required();
   app.add_option("--clients", flags.clients, "How many")->check(CLI::Range(1, 10000))->capture_default_str();
   app.add_option("--seconds", flags.seconds, "How long they call")->capture_default_str();

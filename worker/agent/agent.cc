@@ -16,7 +16,7 @@
 namespace muster {
 namespace {
 
-constexpr absl::Duration kTurn = absl::Seconds(3);  // the loop runs at least this often, as a sign of life
+constexpr absl::Duration kTurn = absl::Seconds(3);  // the loop runs at least this often, to show that the agent is alive
 constexpr absl::Duration kLongestPause = absl::Seconds(2);  // beyond a turn; if longer, the process was frozen
 constexpr absl::Duration kSampleInterval = absl::Seconds(2);  // of /proc
 

@@ -41,7 +41,7 @@ class Agent {
 
   int health_port() const { return health_->port(); }
 
-  // Runs until SIGTERM or SIGINT came and all ranks have ended.
+  // Runs until SIGTERM or SIGINT has arrived and all ranks have ended.
   absl::Status Run();
 
  private:
@@ -80,7 +80,7 @@ class Agent {
   std::map<RankKey, RunningRank> ranks_;
   absl::Duration last_sample_ = -absl::InfiniteDuration();
   absl::Duration awake_at_;  // when the loop last ran
-  std::map<RankKey, int> starting_;  // ranks whose files are being prepared, with the signal that came meanwhile; 0: none
+  std::map<RankKey, int> starting_;  // ranks whose files are being prepared, and the signal to send afterwards; 0: none
   ModelsInUse models_;
   bool ended_ = false;
   std::unique_ptr<DiskWorker> disk_;  // declared last: its remaining work needs the other members

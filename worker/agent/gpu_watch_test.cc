@@ -70,7 +70,7 @@ TEST_F(GpuWatchTest, SeesThrottlingAndCountsErrorsFromTheAgentsStart) {
     WaitFor("muster_gpu_errors_total{gpu=\"0\",kind=\"xid\"} 1");
     WaitFor("muster_gpu_throttled{gpu=\"0\",reason=\"hardware_thermal\"} 1");
     EXPECT_TRUE(Has("muster_gpu_throttled{gpu=\"0\",reason=\"software_power\"} 0"));
-    set_(1, 0);  // the driver was loaded again, and one more came since
+    set_(1, 0);  // the driver was loaded again, and one more error has occurred since
     WaitFor("muster_gpu_throttled{gpu=\"0\",reason=\"hardware_thermal\"} 0");
     EXPECT_TRUE(Has("muster_gpu_errors_total{gpu=\"0\",kind=\"ecc\"} 2"));
   }

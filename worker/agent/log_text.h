@@ -6,7 +6,7 @@
 
 namespace muster {
 
-// Every byte that is not part of valid UTF-8 becomes "?", and so does NUL: protobuf refuses strings that are not UTF-8.
+// Replaces NUL, and every byte that is not part of valid UTF-8, with "?": protobuf refuses strings that are not UTF-8.
 std::string CleanUtf8(std::string_view bytes);
 
 // Cuts a byte stream into complete, clean lines.

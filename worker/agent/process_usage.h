@@ -13,7 +13,7 @@ namespace muster {
 
 struct ProcessUsage {
   uint64_t resident_bytes = 0;
-  double cpu_seconds = 0;  // of all its threads, in user and system mode
+  double cpu_seconds = 0;  // of all its threads, in user mode and system mode
 };
 // Nothing if there is no such process.
 std::optional<ProcessUsage> UsageOf(pid_t pid);

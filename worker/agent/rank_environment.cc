@@ -21,7 +21,8 @@ constexpr std::array<std::string_view, 17> kPassed = {
     "TSAN_OPTIONS", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_MODULE_LOADING", "NVIDIA_VISIBLE_DEVICES",
     "NVIDIA_DRIVER_CAPABILITIES", "MUSTER_AUDIT_DIR"};
 
-// How NCCL and its plug-ins (aws-ofi-nccl, libfabric, verbs, UCX; TCPX is under NCCL_) find their way between hosts.
+// The variables by which NCCL and its plug-ins (aws-ofi-nccl, libfabric, verbs, UCX; TCPX is under NCCL_) choose the
+// network.
 constexpr std::array<std::string_view, 7> kPassedPrefixes = {"NCCL_", "OFI_NCCL_", "FI_", "IBV_", "MLX5_", "RDMAV_", "UCX_"};
 
 struct Owned {

@@ -54,7 +54,7 @@ class RankProcess {
   const Options options_;
   ChildProcess process_;
   OwnedFd messages_, output_;
-  // Only for the disk's thread, which may have lines to write after this rank has gone.
+  // Only for the disk's thread, which may have lines to write after this rank has ended.
   std::shared_ptr<std::optional<LogFile>> log_ = std::make_shared<std::optional<LogFile>>();
   DelimitedReader reader_;
   LineCutter cutter_;

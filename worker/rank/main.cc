@@ -56,7 +56,7 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGTERM, [](int) { stop_requested = muster::StopRequest::kNow; });
   std::signal(SIGUSR1, [](int) {
-    auto none = muster::StopRequest::kNone;  // an earlier request to stop without a checkpoint remains
+    auto none = muster::StopRequest::kNone;  // an earlier request to stop without a checkpoint stays in effect
     stop_requested.compare_exchange_strong(none, muster::StopRequest::kSave);
   });
   std::signal(SIGINT, SIG_IGN);  // Ctrl-C in a terminal is for the agent, which stops its ranks

@@ -1,4 +1,4 @@
-"""Errors of the servers become exceptions by what a caller can do."""
+"""Errors of the servers become exceptions, one class for each thing that a caller can do."""
 import unittest
 
 import grpc
@@ -66,7 +66,7 @@ class Errors(unittest.TestCase):
 
 class Beside(unittest.TestCase):
     def test_googles_own_file_of_the_same_messages_may_be_loaded_too(self):
-        # googleapis-common-protos, which grpcio-status and others bring, registers google/rpc/status.proto.
+        # googleapis-common-protos, which grpcio-status and others need, registers google/rpc/status.proto.
         from google.protobuf import descriptor_pb2, descriptor_pool
         from muster.wire import status_pb2
         file = descriptor_pb2.FileDescriptorProto(name="google/rpc/status.proto", package="google.rpc", syntax="proto3")

@@ -8,9 +8,9 @@ import unittest
 from unittest import mock
 
 import event_reader
-from muster import _events, trackers
+from muster import _events, _values, trackers
 from muster._values import Evaluation
-from muster.v1 import job_pb2
+from muster.v1 import job_metrics_pb2, job_pb2
 
 ROWS = [{"step": step, "attempt": 1, "time": None, "loss": 1 / step, "learning_rate": 1e-3, "padding_share": 0.0, "gradient_norm": float("nan")}
         for step in range(1, 301)]
@@ -55,6 +55,13 @@ class TensorBoard(unittest.TestCase):
         self.assertEqual([step for step, _ in found["train/loss"]], list(range(1, 301)))
         self.assertAlmostEqual(found["train/loss"][6][1], 1 / 7, places=6)
         self.assertEqual(found["d/test/ndcg@10"], [(0, 0.25), (300, 0.75)])
+
+
+class Steps(unittest.TestCase):
+    def test_lists_of_a_step_are_metrics_of_their_own(self):
+        point = job_metrics_pb2.StepMetrics(step=3, loss=0.5, positive_weights=[0.75, 0.25], noise_weight=0.125)
+        self.assertEqual(trackers.of_step(_values.step_metrics(point)), {
+            "train/loss": 0.5, "train/noise_weight": 0.125, "train/positive_weight_1": 0.75, "train/positive_weight_2": 0.25})
 
 
 class Packages(unittest.TestCase):

@@ -23,7 +23,7 @@ inline std::string StudyText(const std::string& lines) {
          lines;
 }
 
-// Standard deviations of what a value consists of, besides the query itself, which all arms share.
+// Standard deviations of the parts of a value, except the part of the query, which all arms share.
 struct Spread {
   double seed = 0.005, arm_query = 0.1, residual = 0.15;
 };

@@ -40,10 +40,10 @@ extern const Family kBertFamily, kDistilBertFamily, kModernBertFamily, kMpnetFam
 absl::StatusOr<std::vector<TensorShape>> LoraTargets(const EncoderConfig& config,
                                                      const std::vector<std::string>& targets);
 
-// Whether weight decay leaves a tensor alone: biases, norms and tables of relative positions.
+// Whether a tensor has no weight decay: biases, norms and tables of relative positions.
 bool IsUndecayed(std::string_view name);
 
-// Whether a tensor scales a norm (it starts at 1), or is added by one.
+// Whether a tensor is the scale of a norm (it starts at 1), or the bias of a norm.
 bool IsNormWeight(std::string_view name);
 bool IsNormBias(std::string_view name);
 

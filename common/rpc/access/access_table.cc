@@ -49,7 +49,7 @@ constexpr AccessRule kRules[] = {
     {"DataService/ImportDataset", kSubmitters, Effect::kChanges, kStreams, kChunkRequest},
     {"DataService/ListDatasets", kReaders, Effect::kReads, kOnce, kSmall},
     {"DataService/GetDataset", kReaders, Effect::kReads, kOnce, kSmall},
-    // Importing over an existing name and deleting: owners may do it, and operators.
+    // Importing over an existing name, and deleting: for owners and operators.
     {"DataService/DeleteDataset", kSubmitters, Effect::kChanges, kOnce, kSmall},
     {"DataService/ShowDataset", kReaders, Effect::kReads, kOnce, kSmall},
     {"DataService/ExportDataset", kReaders, Effect::kReads, kStreams, kSmall},

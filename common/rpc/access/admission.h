@@ -4,8 +4,8 @@
 //     return admission_.Serve(*context, "JobService/GetJob", request, [&](AdmittedCall& call) -> absl::Status { … });
 //   }
 //
-// It authenticates the caller (certificate or token), authorizes by the access table, limits rate and size, and after
-// the handler writes the audit log, counts the call, and adds the request's id to an error.
+// It authenticates the caller (certificate or token), authorizes the call by the access table, limits rate and size,
+// and after the handler writes the audit log, counts the call, and adds the request's id to an error.
 #pragma once
 
 #include <google/protobuf/message.h>

@@ -34,8 +34,9 @@ class AuditLog {
                                                         int kept = 8);
   ~AuditLog();
 
-  // Refusals of unknown callers are written at most ten per second in the long run, so that a stranger cannot rotate the
-  // records of others out of the log. The next line contains how many were left out, and how many lines a full disk left out.
+  // On average at most ten refusals of unknown callers are written per second, so that a stranger cannot rotate the records
+  // of others out of the log. The next line counts the refusals that were left out, and the lines that were lost to a full
+  // disk.
   void Write(const AuditRecord& record);
 
  private:

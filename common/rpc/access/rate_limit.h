@@ -12,7 +12,7 @@
 namespace muster {
 
 struct UserLimits {
-  double calls_per_second = 200;  // in the long run; 0: no limit
+  double calls_per_second = 200;  // on average; 0: no limit
   double burst = 400;  // calls at once, after a pause
   int streams = 512;  // open at once; 0: no limit
 };

@@ -41,7 +41,7 @@ inline double DrawReciprocalRank(CounterRandom& random) {
 }
 // Recall of queries with one relevant document.
 inline double DrawHit(CounterRandom& random) { return random.Uniform() < 0.6 ? 1 : 0; }
-// Differences of two similar systems: half of the queries are alike, a few lose much.
+// Differences of two similar systems: half of the queries have equal values, a few lose much.
 inline double DrawDifference(CounterRandom& random) {
   const double kind = random.Uniform();
   return kind < 0.5 ? 0 : kind < 0.9 ? 0.3 * random.Uniform() - 0.1 : -0.6 * random.Uniform();

@@ -20,7 +20,7 @@ inline std::string SnapshotBytes(const State& state) {
   return DeterministicBytes(snapshot);
 }
 
-// What a restart makes of the state: its records, applied to an empty one.
+// The state after a restart: this state's records, applied to an empty state.
 inline absl::StatusOr<State> Reloaded(const State& state) {
   State reloaded;
   for (const Record& record : RecordsOf(state)) {

@@ -77,9 +77,13 @@ absl::Status BlobStore::Touch(const std::string& digest) {
 
 absl::StatusOr<std::filesystem::path> BlobStore::PathOf(const std::string& digest) const {
   RETURN_IF_ERROR(CheckDigest(digest));
-  std::error_code error;
-  if (std::filesystem::is_regular_file(Whole(digest), error)) return Whole(digest);
-  return NotStored(digest);
+  struct stat info {};
+  if (stat(Whole(digest).c_str(), &info) != 0) {
+    if (errno == ENOENT) return NotStored(digest);
+    return absl::ErrnoToStatus(errno, absl::StrCat(Short(digest), ": cannot be looked up"));
+  }
+  if (!S_ISREG(info.st_mode)) return NotStored(digest);
+  return Whole(digest);
 }
 
 absl::Status BlobStore::PutBytes(const std::string& digest, std::string_view bytes) {
@@ -163,12 +167,17 @@ absl::Status BlobStore::DropPartialsBefore(absl::Time time) {
   return absl::ErrnoToStatus(error.value(), (folder_ / "partial").string());
 }
 
+std::filesystem::path BlobStore::AsideOf(const std::string& digest) const {
+  std::filesystem::path aside = Partial(digest);
+  aside += ".damaged";
+  return aside;
+}
+
 absl::StatusOr<bool> BlobStore::SetAsideIfDamaged(const std::string& digest) {
   RETURN_IF_ERROR(CheckDigest(digest));
   ASSIGN_OR_RETURN(const std::string found, Sha256HexOfFile(Whole(digest)));
   if (found == digest) return false;
-  std::filesystem::path aside = Partial(digest);
-  aside += ".damaged";
+  const std::filesystem::path aside = AsideOf(digest);
   absl::MutexLock lock(&mutex_);
   if (rename(Whole(digest).c_str(), aside.c_str()) != 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat(Short(digest), ": is damaged, and cannot be set aside"));

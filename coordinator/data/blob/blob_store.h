@@ -45,7 +45,7 @@ class BlobStore {
   absl::StatusOr<muster::v1::BlobStat> Stat(const std::string& digest);
   // Makes the blob as new as one just stored. NOT_FOUND (BLOB_NOT_FOUND) if it is not stored.
   absl::Status Touch(const std::string& digest);
-  // NOT_FOUND (BLOB_NOT_FOUND) unless it is complete.
+  // NOT_FOUND (BLOB_NOT_FOUND) unless it is complete. Other errors: the disk does not say whether it is.
   absl::StatusOr<std::filesystem::path> PathOf(const std::string& digest) const;
   // OK if it is stored already. Waits for another upload of it, at most kPutWithin.
   absl::Status PutBytes(const std::string& digest, std::string_view bytes);
@@ -63,6 +63,8 @@ class BlobStore {
   // counts as not stored from now on, so that it can be stored again, and its bytes are kept like a partial upload.
   // True: that was done.
   absl::StatusOr<bool> SetAsideIfDamaged(const std::string& digest);
+  // Where the bytes are that it has set aside, as long as they are kept.
+  std::filesystem::path AsideOf(const std::string& digest) const;
 
   // Begins or continues an upload: bytes before `offset` are those of the partial upload. UNAVAILABLE while another
   // upload of the blob runs; ALREADY_EXISTS if the blob is stored; OUT_OF_RANGE for an offset beyond the partial

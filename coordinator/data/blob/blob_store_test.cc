@@ -112,6 +112,17 @@ TEST_F(BlobStoreTest, RefusesNamesThatAreNotDigests) {
   EXPECT_FALSE(store_->DeleteUnlessUsedSince(std::string(64, 'G'), absl::InfiniteFuture()).ok());
 }
 
+// A symbolic link to itself cannot be looked up, whoever asks: like an error of the disk.
+TEST_F(BlobStoreTest, AnErrorOfTheDiskIsNotAMissingBlob) {
+  const std::filesystem::path path = folder_ / digest_.substr(0, 2) / digest_;
+  ASSERT_TRUE(MakeFolders(path.parent_path()).ok());
+  std::filesystem::create_symlink(path.filename(), path);
+  const absl::Status status = store_->PathOf(digest_).status();
+  EXPECT_EQ(ReasonOf(status), "");
+  EXPECT_THAT(std::string(status.message()), HasSubstr("cannot be looked up"));
+  EXPECT_FALSE(absl::IsNotFound(status) || absl::IsDataLoss(status) || absl::IsInvalidArgument(status)) << status;
+}
+
 TEST_F(BlobStoreTest, DropsOldPartials) {
   ASSERT_TRUE(Upload().value()->Append("hello").ok());
   ASSERT_TRUE(store_->DropPartialsBefore(absl::UnixEpoch()).ok());

@@ -24,7 +24,7 @@ using muster::v1::FileEntry;
 using muster::v1::FileManifest;
 
 // Files from clients are read into memory only up to this size.
-constexpr uint64_t kMaxJsonBytes = 1 << 20, kMaxManifestBytes = 64 << 20, kMaxVocabularyBytes = 64 << 20;
+constexpr uint64_t kMaxJsonBytes = 1 << 20, kMaxVocabularyBytes = 64 << 20;
 
 const FileEntry* Find(const FileManifest& files, absl::string_view path) {
   const auto found = std::find_if(files.files().begin(), files.files().end(),
@@ -74,7 +74,7 @@ absl::Status CheckFiles(const FileManifest& files) {
   return CheckModelPaths(paths);
 }
 
-// Ranks copy it into the export after training, which would be late to find an error.
+// Ranks copy it into the export only after training, which is too late to find an error.
 absl::Status CheckTokenizerJson(const BlobStore& blobs, const FileManifest& files) {
   const FileEntry* entry = Find(files, "tokenizer.json");
   if (entry == nullptr) return absl::OkStatus();
@@ -155,7 +155,14 @@ absl::StatusOr<NamedManifest> CanonicalManifest(const FileManifest& files) {
 
 absl::StatusOr<FileManifest> ReadManifestBlob(const BlobStore& blobs, const std::string& digest) {
   ASSIGN_OR_RETURN(const auto path, blobs.PathOf(digest));
-  ASSIGN_OR_RETURN(const std::string bytes, ReadSmallFile(path, kMaxManifestBytes));
+  ASSIGN_OR_RETURN(std::string bytes, ReadSmallFile(path, kMaxManifestBytes));
+  if (Sha256Hex(bytes) != digest) {
+    ASSIGN_OR_RETURN(bytes, ReadSmallFile(path, kMaxManifestBytes));  // perhaps only the first read was wrong
+    if (Sha256Hex(bytes) != digest) {
+      return absl::DataLossError(
+          absl::StrCat("blob ", digest.substr(0, 12), ": its bytes on the data server's disk are damaged"));
+    }
+  }
   FileManifest files;
   if (files.ParseFromString(bytes)) return files;
   return absl::InvalidArgumentError(absl::StrCat("blob ", digest.substr(0, 12), " is not a manifest of files"));

@@ -1,6 +1,7 @@
 // A model as a manifest of blobs: laid out as a folder, checked, and its tokenizer.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -24,7 +25,10 @@ struct NamedManifest {
 };
 absl::StatusOr<NamedManifest> CanonicalManifest(const muster::v1::FileManifest& files);
 
-// Reads a manifest that is stored as a blob.
+inline constexpr uint64_t kMaxManifestBytes = 64 << 20;
+
+// Reads a manifest that is stored as a blob. Errors that stay the same on every read: NOT_FOUND (BLOB_NOT_FOUND), DATA_LOSS
+// (its bytes have another digest), and INVALID_ARGUMENT (the blob is not a manifest). Others are of the disk.
 absl::StatusOr<muster::v1::FileManifest> ReadManifestBlob(const BlobStore& blobs, const std::string& digest);
 
 // A scratch folder in which the manifest's files are links to the blobs. FAILED_PRECONDITION names a file whose blob

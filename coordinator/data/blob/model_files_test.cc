@@ -182,6 +182,21 @@ TEST_F(ModelFilesTest, TheManifestsOrderDoesNotMatter) {
   EXPECT_FALSE(CanonicalManifest(files_).ok());
 }
 
+TEST_F(ModelFilesTest, AManifestIsReadOnlyIfItsBytesHaveItsDigest) {
+  const NamedManifest manifest = CanonicalManifest(files_).value();
+  ASSERT_TRUE(blobs_->PutBytes(manifest.digest, manifest.bytes).ok());
+  EXPECT_EQ(ReadManifestBlob(*blobs_, manifest.digest)->files_size(), files_.files_size());
+  std::string bytes = manifest.bytes;
+  bytes[bytes.find("config.json")] = 'C';
+  ASSERT_TRUE(WriteFileAtomically(blobs_->PathOf(manifest.digest).value(), bytes).ok());
+  const absl::Status status = ReadManifestBlob(*blobs_, manifest.digest).status();
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("are damaged"));
+  const std::string no_manifest = "these bytes cannot be parsed";
+  ASSERT_TRUE(blobs_->PutBytes(Sha256Hex(no_manifest), no_manifest).ok());
+  EXPECT_TRUE(absl::IsInvalidArgument(ReadManifestBlob(*blobs_, Sha256Hex(no_manifest)).status()));
+}
+
 // A job that began before tokenizer.json was supported keeps the ids of vocab.txt.
 TEST_F(ModelFilesTest, AJobKeepsTheTokenizerThatItBeganWith) {
   const std::string began_with = LoadTokenizer(*blobs_, files_).value()->digest();

@@ -19,7 +19,7 @@ class Decoder {
   ~Decoder();
 
   absl::Status Feed(std::string_view bytes);
-  // The file has ended. INVALID_ARGUMENT if a compressed stream has not.
+  // The file has ended. INVALID_ARGUMENT if a compressed stream is incomplete.
   absl::Status Finish();
 
   class Codec;  // one compression, or none

@@ -64,7 +64,8 @@ absl::Status DelimitedReader::EndRecord() {
     absl::Status wrong;
     const size_t invalid = FirstInvalidUtf8(text_);
     if (broken_quote_) {
-      wrong = absl::InvalidArgumentError("expected the delimiter or the line's end after a closing quote; a quote inside of a quoted field is doubled");
+      wrong = absl::InvalidArgumentError(
+          "expected the delimiter or the line's end after a closing quote; a quote inside a quoted field is doubled");
     } else if (ends_.size() != names_.size()) {
       wrong = absl::InvalidArgumentError(absl::StrCat("expected ", names_.size(), " fields as in the header (", absl::StrJoin(names_, ", "), "), found ", ends_.size()));
     } else if (invalid != std::string_view::npos) {

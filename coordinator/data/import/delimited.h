@@ -34,7 +34,7 @@ class DelimitedReader {
 
   const std::string file_;
   const Sink sink_;
-  std::string header_;         // its bytes until its end shows the delimiter
+  std::string header_;         // the bytes of the header, until its end shows the delimiter
   char delimiter_ = '\0';      // not known yet
   std::vector<std::string> names_;
   State state_ = State::kFieldStart;

@@ -20,14 +20,14 @@
 
 namespace muster {
 
-// Not thread-safe. The file's first line shows the format, and its name where the line is not enough.
+// Not thread-safe. The file's first line shows the format; where that is not enough, the file's name does.
 class FileReader {
  public:
   // `status`: what is wrong with the record, or OK. `text`: the record in the file, empty where it has none.
   using Sink =
       std::function<absl::Status(const Place& place, const absl::Status& status, std::string_view text, InputRecord& record)>;
   struct Options {
-    std::string path;                // as it came, for messages
+    std::string path;                // as received, for messages
     std::string plain_path;          // without .gz and .zst
     bool must_read = false;          // a schema was named: the file is read whatever its name
     std::filesystem::path scratch;   // for formats that need the whole file
@@ -39,7 +39,7 @@ class FileReader {
   absl::Status Feed(std::string_view bytes);
   absl::Status Finish();
 
-  // Whether the file's format holds no records; then nothing of it is passed on.
+  // Whether the file's format holds no records; then none of it is passed on.
   bool is_other() const { return format_ == Format::kOther; }
   const std::string& begin() const { return begin_; }  // its first bytes, at most kLookBytes
 

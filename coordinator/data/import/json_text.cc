@@ -46,7 +46,7 @@ void ForEachUnit(std::string_view text, const Take& take) {
   }
 }
 
-// Replaces halves of surrogate pairs. Returns how many there are; 0 leaves `repaired` as it was.
+// Replaces halves of surrogate pairs. Returns how many there are; 0: `repaired` is unchanged.
 uint64_t ReplaceHalves(std::string_view text, std::string& repaired) {
   uint64_t replaced = 0;
   size_t pair_end = 0;  // the position after the second unit of a pair

@@ -1,7 +1,7 @@
 // Reads the rows of a Parquet file as lines of JSON, which a separate program writes: muster-parquet, in the same
 // folder as this program.
 //
-// Arrow stays out of this process: it brings its own OpenSSL and simdjson, whose symbols would hide those of gRPC and
+// Arrow stays out of this process: it contains its own OpenSSL and simdjson, whose symbols would hide those of gRPC and
 // of this program, and a damaged file can crash only that program.
 #pragma once
 

@@ -14,7 +14,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-// "line: record" of each, and the error at the end, if there is one.
+// "line: record" for each record, and the error at the end, if there is one.
 std::vector<std::string> Split(const std::string& text, size_t piece, bool may_be_array = true) {
   std::vector<std::string> records;
   RecordSplitter splitter("f", may_be_array, [&](uint64_t line, std::string_view record) {

@@ -41,7 +41,8 @@ std::string KnownSchemas();
 // error only for a file that must have one. INVALID_ARGUMENT: the record fits two kinds with different meanings; the message
 // names the flag that decides.
 absl::StatusOr<const RecordKind*> DetectKind(std::string_view path, const InputRecord& record, std::string_view schema);
-// The kind to report errors by when a record fits no kind: the first of the schema; null for an empty or unknown name.
+// The kind whose errors are reported when a record fits no kind: the first of the schema; null for an empty or unknown
+// name.
 const RecordKind* FirstKindOf(std::string_view schema);
 
 // Defined in schemas/: one file per schema.

@@ -14,11 +14,6 @@ namespace {
 
 using muster::v1::Choose;
 
-bool IsSelectable(const Judgment& judgment, const ChoiceRules& rules) {
-  return judgment.hard_negative == 0 && judgment.grade > 0 && judgment.grade >= rules.min_grade &&
-         (rules.sources.empty() || rules.sources[judgment.source]);
-}
-
 std::vector<uint32_t> FirstIndices(uint32_t count) {
   std::vector<uint32_t> indices(count);
   std::iota(indices.begin(), indices.end(), 0);
@@ -71,6 +66,21 @@ std::vector<uint32_t> ChooseIndices(uint32_t size, uint32_t count, Choose choose
 
 }  // namespace
 
+bool IsSelectable(const Judgment& judgment, const ChoiceRules& rules) {
+  return judgment.hard_negative == 0 && judgment.grade > 0 && judgment.grade >= rules.min_grade &&
+         (rules.sources.empty() || rules.sources[judgment.source]);
+}
+
+TrainingJudgments ReadJudgments(const Dataset& dataset, uint32_t split, uint32_t query, const ChoiceRules& rules) {
+  if (rules.noise != nullptr) {
+    return rules.noise->Read(query, [&](const Judgment& judgment) { return IsSelectable(judgment, rules); });
+  }
+  TrainingJudgments read;
+  read.judgments = dataset.judgments(split, query);
+  read.scores = dataset.scores(split, query);
+  return read;
+}
+
 ChoiceRules PositiveRules(const Dataset& dataset, const muster::v1::DataSpec& data) {
   ChoiceRules rules;
   const auto& positives = data.positives();
@@ -84,6 +94,7 @@ ChoiceRules PositiveRules(const Dataset& dataset, const muster::v1::DataSpec& da
   }
   rules.negatives_per_query = data.negatives().per_query();
   rules.choose_negatives = data.negatives().choose();
+  rules.noise = LabelNoise::Make(dataset, data);
   return rules;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "coordinator/data/dataset.h"
+#include "coordinator/data/plan/label_noise.h"
 #include "muster/v1/job.pb.h"
 
 namespace muster {
@@ -19,11 +21,12 @@ struct ChoiceRules {
   uint32_t positives_per_query = 0;  // 0: all
   muster::v1::Choose choose_positives = muster::v1::CHOOSE_RANDOM;
   std::vector<bool> sources;  // by index of the dataset's sources; empty: all
-  float min_grade = 0;        // and above 0
+  float min_grade = 0;        // grades of 0 are never selected
   bool draw_one = false;      // rand1lh: one positive, uniformly, whatever the two fields above say
   uint32_t negatives_per_query = 0;
   muster::v1::Choose choose_negatives = muster::v1::CHOOSE_RANDOM;
   bool distill = false;  // a teacher's scores are used
+  std::shared_ptr<const LabelNoise> noise;  // changes what is read; null: nothing does
 };
 // A source that the dataset lacks selects nothing.
 ChoiceRules PositiveRules(const Dataset& dataset, const muster::v1::DataSpec& data);
@@ -34,6 +37,12 @@ absl::Status CheckSources(std::span<const Dataset* const> datasets, const muster
 // Both of them, for one dataset.
 absl::StatusOr<ChoiceRules> MakeChoiceRules(const Dataset& dataset, const muster::v1::JobSpec& spec);
 
+// Whether a judgment lets its passage be selected as a positive.
+bool IsSelectable(const Judgment& judgment, const ChoiceRules& rules);
+
+// The judgments of a query that training reads: the dataset's own, or the view of rules.noise.
+TrainingJudgments ReadJudgments(const Dataset& dataset, uint32_t split, uint32_t query, const ChoiceRules& rules);
+
 // The judgments of a query by passage, so that equal texts under several ids are one. All in the order of the files.
 struct PassagesOfQuery {
   struct Positive {
@@ -42,8 +51,8 @@ struct PassagesOfQuery {
   };
   std::vector<Positive> selectable;
   std::vector<uint32_t> relevant;   // judged relevant by any source, whatever the grade above 0: never a negative
-  // Hard negatives that are not relevant. With rules.distill also ignored passages that a teacher scored: brought, they are
-  // ignored by the objective, since they are in `relevant`, too.
+  // Hard negatives that are not relevant. With rules.distill also ignored passages that a teacher scored: if a query brings
+  // them, the objective ignores them, because they are also in `relevant`.
   std::vector<uint32_t> negatives;
   struct Scored {
     uint32_t passage;

@@ -35,7 +35,7 @@ bool MayHaveNegatives(const TrainingInputs& inputs, size_t first, size_t last) {
   bool is_first = true;
   for (size_t set = first; set <= last; ++set) {
     for (const uint32_t query : inputs.sets[set].queries) {
-      const PassagesOfQuery judged = JudgedBySets(inputs, set, query, /*scored=*/false);
+      const PassagesOfQuery judged = ReadPassages(inputs, set, query, /*scored=*/false).judged;
       if (hard > 0 && !judged.negatives.empty()) return true;
       if (!together) continue;
       if (is_first) relevant_to_first.insert(judged.relevant.begin(), judged.relevant.end());
@@ -49,7 +49,7 @@ bool MayHaveNegatives(const TrainingInputs& inputs, size_t first, size_t last) {
   if (!together) return false;
   for (size_t set = first; set <= last; ++set) {
     for (const uint32_t query : inputs.sets[set].queries) {
-      const PassagesOfQuery judged = JudgedBySets(inputs, set, query, /*scored=*/false);
+      const PassagesOfQuery judged = ReadPassages(inputs, set, query, /*scored=*/false).judged;
       const auto relevant = std::ranges::count_if(judged.relevant, [&](uint32_t p) { return brought.contains(p); });
       if (static_cast<size_t>(relevant) < brought.size()) return true;
     }
@@ -61,7 +61,7 @@ bool MayBringSeveralPositives(const Dataset& dataset, uint32_t split, const Choi
                               const std::vector<uint32_t>& queries) {
   if (rules.draw_one || rules.positives_per_query == 1) return false;
   return std::ranges::any_of(queries, [&](uint32_t query) {
-    return JudgedPassages(dataset.judgments(split, query), rules).selectable.size() > 1;
+    return JudgedPassages(ReadJudgments(dataset, split, query, rules).judgments, rules).selectable.size() > 1;
   });
 }
 
@@ -69,9 +69,9 @@ uint64_t CountHardNegatives(const Dataset& dataset, uint32_t split, const Choice
                             const std::vector<uint32_t>& queries) {
   uint64_t count = 0;
   for (const uint32_t query : queries) {
-    const auto judgments = dataset.judgments(split, query);
-    if (std::ranges::none_of(judgments, [](const Judgment& judgment) { return judgment.hard_negative != 0; })) continue;
-    count += JudgedPassages(judgments, rules).negatives.size();
+    const auto has_negatives = [](const Judgment& judgment) { return judgment.hard_negative != 0; };
+    if (std::ranges::none_of(dataset.judgments(split, query), has_negatives)) continue;
+    count += JudgedPassages(ReadJudgments(dataset, split, query, rules).judgments, rules).negatives.size();
   }
   return count;
 }

@@ -1,5 +1,5 @@
 // muster-plan-bench [QUERIES_PER_STEP [RANKS]]: microseconds per query for planning a step and making its shares, on
-// one core, for queries with 4 positives and 4 hard negatives out of 200,000 passages of 4 to 120 words.
+// one core, for queries with 4 positives and 4 hard negatives out of 200,000 passages of 4 to 120 words; also with label noise.
 #include <charconv>
 #include <cstdio>
 #include <cstring>
@@ -60,6 +60,17 @@ absl::Status Measure(uint32_t queries, uint32_t world_size) {
   const absl::Duration shared = RealClock().Monotonic();
   std::printf("%zu queries, %zu unique passages, %u ranks\n", plan.queries.size(), plan.passages.size(), world_size);
   Print("plan alone", planned - start, queries);
+  muster::v1::NoiseSpec& noise = *spec.mutable_data()->mutable_noise();
+  noise.set_random_passages(0.25);
+  noise.set_hard_negatives(0.25);
+  noise.set_blurred_grades(0.1);
+  const absl::Duration before_noise = RealClock().Monotonic();
+  inputs.rules.noise = LabelNoise::Make(*dataset, spec.data());
+  const absl::Duration made = RealClock().Monotonic();
+  const StepPlan noisy = PlanStep(inputs, 0);
+  Print("plan with label noise", RealClock().Monotonic() - made, queries);
+  Print("label noise, once per job", made - before_noise, dataset->queries());
+  std::printf("%zu of %zu positives are injected\n", noisy.noise_positives.size(), noisy.positives.size());
   Print("plan, assign, first rank's share", first - planned, queries);
   Print("all ranks' shares of a planned step", shared - first, queries);
   std::printf("%.1f MB of shares, made and serialized at %.0f MB/s\n", static_cast<double>(bytes) / 1e6,

@@ -27,8 +27,8 @@ JoinedPrompts PromptsToJoin(const Tokenizer& tokenizer, const muster::v1::ModelS
 //
 // Where the job keeps prompts out of pooling, MicroBatch.unpooled counts the tokens that pooling leaves out at the
 // beginning of each sequence, the prefix ([CLS]) included: 0 to unpooled - 1. It is the prompt's length as
-// sentence-transformers 6 has it (include_prompt: false): the prompt tokenized alone, cut, with its special tokens but
-// the last one. Of a sequence shorter than that, only the last token is pooled.
+// sentence-transformers 6 counts it (include_prompt: false): the prompt tokenized alone, cut, with its special tokens
+// but the last one. Of a sequence shorter than that, only the last token is pooled.
 //
 // Queries and passages are numbered through the stores, as TrainingTexts does; with one store, they are the store's own.
 //

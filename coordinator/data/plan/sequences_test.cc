@@ -17,7 +17,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-// Words of letters with the blank before them, as byte-level tokenizers have them: "▁" is the blank.
+// Words of letters with the blank before them, as in byte-level tokenizers: "▁" is the blank.
 // Ids: <s> 0, </s> 1, a 2, b 3, : 4, ▁ 5, ▁a 6, ▁b 7, "▁:" is two tokens.
 std::shared_ptr<const Tokenizer> Bytes(const std::string& direction = "Right") {
   const auto file = nlohmann::json::parse(R"({

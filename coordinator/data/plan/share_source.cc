@@ -95,6 +95,11 @@ StepShare ShareOf(const AssignedStep& assigned, const TrainingTexts& texts, cons
     share.mutable_positive_weights()->Add(plan.positive_weights.begin() + plan.positive_offsets[begin],
                                           plan.positive_weights.begin() + plan.positive_offsets[end]);
   }
+  share.set_has_noise(plan.has_noise);
+  for (const uint32_t positive : plan.noise_positives) {
+    const uint32_t first = plan.positive_offsets[begin];
+    if (positive >= first && positive < plan.positive_offsets[end]) share.add_noise_positives(positive - first);
+  }
   if (!plan.row_weights.empty()) {
     share.mutable_row_weights()->Add(plan.row_weights.begin() + begin, plan.row_weights.begin() + end);
   }

@@ -164,7 +164,7 @@ RC_GTEST_PROP(ShareSource, SharesAreWhatTheStepCountsOn, ()) {
   RC_ASSERT(total == announced);
 }
 
-// Columns are numbered alike for any number of ranks.
+// Columns have the same numbers for any number of ranks.
 TEST(ShareSource, ATeachersListsAreTheSameOnAnyNumberOfRanks) {
   auto dataset = RandomDataset(17, 30, 40);
   CounterRandom random(3);

@@ -49,6 +49,10 @@ uint64_t DigestOf(const StepPlan& plan, const std::string& identity, const Train
   AddToDigest(hash, plan.ignored_offsets);
   AddToDigest(hash, plan.ignored);
   AddToDigest(hash, plan.row_weights);
+  if (plan.has_noise) {
+    hash.Update("noise");
+    AddToDigest(hash, plan.noise_positives);
+  }
   if (!plan.teacher_offsets.empty()) {  // otherwise the digest is that of versions without distillation
     AddToDigest(hash, plan.teacher_offsets);
     AddToDigest(hash, plan.teacher_columns);
@@ -84,7 +88,8 @@ void AddRelevant(const TrainingInputs& inputs, size_t set, uint32_t query, Passa
   std::vector<uint32_t> added;
   for (const TrainingTexts::QueryOfSet& same : inputs.texts->SameQueries(set, query)) {
     const PlanInputs& other = inputs.sets[same.set];
-    for (const uint32_t passage : JudgedPassages(other.dataset->judgments(other.split, same.query), other.rules).relevant) {
+    const TrainingJudgments read = ReadJudgments(*other.dataset, other.split, same.query, other.rules);
+    for (const uint32_t passage : JudgedPassages(read.judgments, other.rules).relevant) {
       const uint32_t number = inputs.texts->PassageNumber(same.set, passage);
       const auto knows = [&](const std::vector<uint32_t>& passages) { return std::ranges::count(passages, number) > 0; };
       if (!knows(judged.relevant) && !knows(added)) added.push_back(number);
@@ -151,25 +156,31 @@ uint64_t TrainingInputs::DrawsPerEpoch() const {
   return draws;
 }
 
-PassagesOfQuery JudgedBySets(const TrainingInputs& inputs, size_t set, uint32_t query, bool scored) {
+bool QueryPassages::IsInjected(uint32_t passage) const { return std::ranges::binary_search(injected, passage); }
+
+QueryPassages ReadPassages(const TrainingInputs& inputs, size_t set, uint32_t query, bool scored) {
   const PlanInputs& own = inputs.sets[set];
-  PassagesOfQuery judged = JudgedPassages(own.dataset->judgments(own.split, query), own.rules,
-                                          scored ? own.dataset->scores(own.split, query) : std::span<const float>());
-  if (inputs.sets.size() == 1) return judged;
+  TrainingJudgments read = ReadJudgments(*own.dataset, own.split, query, own.rules);
+  QueryPassages passages = {JudgedPassages(read.judgments, own.rules, scored ? read.scores : std::span<const float>()),
+                            std::move(read.injected)};
+  if (inputs.sets.size() == 1) return passages;
+  PassagesOfQuery& judged = passages.judged;
   const auto renumber = [&](uint32_t& passage) { passage = inputs.texts->PassageNumber(set, passage); };
   for (PassagesOfQuery::Positive& positive : judged.selectable) renumber(positive.passage);
   std::ranges::for_each(judged.relevant, renumber);
   std::ranges::for_each(judged.negatives, renumber);
   for (PassagesOfQuery::Scored& one : judged.scored) renumber(one.passage);
   std::ranges::sort(judged.scored, {}, &PassagesOfQuery::Scored::passage);
+  std::ranges::for_each(passages.injected, renumber);
+  std::ranges::sort(passages.injected);
   AddRelevant(inputs, set, query, judged);
-  return judged;
+  return passages;
 }
 
 std::vector<uint32_t> SelectableQueries(const Dataset& dataset, uint32_t split, const ChoiceRules& rules) {
   std::vector<uint32_t> queries;
   for (uint32_t query = 0; query < dataset.queries(); ++query) {
-    if (HasSelectablePositive(dataset.judgments(split, query), rules)) queries.push_back(query);
+    if (HasSelectablePositive(ReadJudgments(dataset, split, query, rules).judgments, rules)) queries.push_back(query);
   }
   return queries;
 }
@@ -178,8 +189,9 @@ size_t StepPlan::MemoryBytes() const {
   return sizeof(StepPlan) + sizeof(uint32_t) * (queries.capacity() + passages.capacity() + positive_offsets.capacity() +
                                                 positives.capacity() + positive_weights.capacity() +
                                                 ignored_offsets.capacity() + ignored.capacity() +
-                                                row_weights.capacity() + teacher_offsets.capacity() +
-                                                teacher_columns.capacity() + teacher_scores.capacity());
+                                                row_weights.capacity() + noise_positives.capacity() +
+                                                teacher_offsets.capacity() + teacher_columns.capacity() +
+                                                teacher_scores.capacity());
 }
 
 StepPlan PlanStep(const PlanInputs& only_set, uint64_t step) { return PlanStep(TrainingInputs(only_set), step); }
@@ -190,6 +202,7 @@ StepPlan PlanStep(const TrainingInputs& inputs, uint64_t step) {
   plan.step = step;
   plan.epoch = drawn.epoch;
   plan.epoch_end = drawn.epoch_end;
+  plan.has_noise = inputs.sets[0].rules.noise != nullptr;
   if (inputs.homogeneous) plan.training_set = static_cast<uint32_t>(drawn.rows[0].set);
   std::vector<SetDraws> draws;
   for (size_t set = 0; set < inputs.sets.size(); ++set) draws.push_back(inputs.DrawsOf(set));
@@ -213,9 +226,11 @@ StepPlan PlanStep(const TrainingInputs& inputs, uint64_t step) {
     const uint32_t query = own.queries[draw.query];
     plan.queries.push_back(inputs.texts->QueryNumber(place.set, query));
     plan.row_weights.push_back(own.dataset->query_weight(query));
-    PassagesOfQuery judged = JudgedBySets(inputs, place.set, query, distill);
+    QueryPassages read = ReadPassages(inputs, place.set, query, distill);
+    PassagesOfQuery& judged = read.judged;
     const Choice choice = ChoosePassages(judged, own.rules, draw.turn, query);
     for (const PassagesOfQuery::Positive& positive : choice.positives) {
+      if (read.IsInjected(positive.passage)) plan.noise_positives.push_back(static_cast<uint32_t>(plan.positives.size()));
       plan.positives.push_back(column(positive.passage));
       if (own.weigh) plan.positive_weights.push_back(positive.grade);
     }

@@ -50,9 +50,15 @@ absl::StatusOr<TrainingInputs> MakeTrainingInputs(std::shared_ptr<const Training
 // The index of `split`. INVALID_ARGUMENT, beginning with `field`, if the dataset lacks it.
 absl::StatusOr<uint32_t> FindSplit(const Dataset& dataset, const std::string& split, const std::string& field);
 
-// The judgments of a set's query, with the numbers of `texts` for its passages. A passage that another set judges relevant to a
-// query with the same text is relevant, so it is no negative. `scored`: with a teacher's scores.
-PassagesOfQuery JudgedBySets(const TrainingInputs& inputs, size_t set, uint32_t query, bool scored);
+// The passages of a set's query, with the numbers of `texts`.
+struct QueryPassages {
+  PassagesOfQuery judged;
+  std::vector<uint32_t> injected;  // by data.noise, ascending
+  bool IsInjected(uint32_t passage) const;
+};
+// A passage that another set judges relevant to a query with the same text is relevant, so it is no negative. `scored`: with a
+// teacher's scores.
+QueryPassages ReadPassages(const TrainingInputs& inputs, size_t set, uint32_t query, bool scored);
 
 // The queries of `split` that have a selectable positive, ascending.
 std::vector<uint32_t> SelectableQueries(const Dataset& dataset, uint32_t split, const ChoiceRules& rules);
@@ -68,6 +74,8 @@ struct StepPlan {
   std::vector<uint32_t> passages;  // column → passage, likewise
   std::vector<uint32_t> positive_offsets, positives;
   std::vector<float> positive_weights;  // one per element of `positives`; empty: all equal
+  bool has_noise = false;                 // with rules.noise
+  std::vector<uint32_t> noise_positives;  // indices into `positives`, ascending: those that noise put there
   std::vector<uint32_t> ignored_offsets, ignored;
   std::vector<float> row_weights;  // empty: all 1
   // With rules.distill: each row's passages that a teacher scored, of those that its query brought, positives first. A list of

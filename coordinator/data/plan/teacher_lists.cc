@@ -8,9 +8,9 @@ TeacherListCounts CountTeacherLists(const Dataset& dataset, uint32_t split, cons
                                     const std::vector<uint32_t>& queries, muster::v1::DistillKind kind) {
   TeacherListCounts counts;
   for (const uint32_t query : queries) {
-    const std::span<const float> scores = dataset.scores(split, query);
-    if (std::ranges::none_of(scores, HasScore)) continue;
-    const PassagesOfQuery judged = JudgedPassages(dataset.judgments(split, query), rules, scores);
+    if (std::ranges::none_of(dataset.scores(split, query), HasScore)) continue;
+    const TrainingJudgments read = ReadJudgments(dataset, split, query, rules);
+    const PassagesOfQuery judged = JudgedPassages(read.judgments, rules, read.scores);
     counts.scores += judged.scored.size();
     const auto scored = [&](uint32_t passage) { return judged.ScoreOf(passage).has_value(); };
     uint64_t positives = std::ranges::count_if(judged.selectable, scored, &PassagesOfQuery::Positive::passage);

@@ -35,7 +35,7 @@ class AssignmentGate {
   absl::Status AdmitStream(const grpc::ServerContext& context, const Principal& caller,
                            const muster::internal::v1::RankIdentity& identity, const muster::v1::ResolvedJob& resolved,
                            const std::vector<std::string>& datasets) const;
-  // As AdmitStream; and the dataset that the job makes, and its owner, must be those of the ticket.
+  // Like AdmitStream. Also, the dataset that the job makes and its owner must be those of the ticket.
   absl::Status AdmitMined(const grpc::ServerContext& context, const Principal& caller,
                           const muster::internal::v1::PublishMinedRequest& request) const;
   // Allows a manifest of the ticket, or a file of one.

@@ -17,7 +17,7 @@ namespace muster {
 // coordinator and the ranks' store fence attempts as well. For the same reason it may forget the jobs that called longest ago.
 class AttemptFence {
  public:
-  static constexpr size_t kMaxJobs = 10'000;  // far more than train at once
+  static constexpr size_t kMaxJobs = 10'000;  // far more jobs than train at the same time
 
   // FAILED_PRECONDITION (STALE_ATTEMPT) for an attempt older than the newest seen.
   absl::Status Admit(const std::string& job, uint32_t attempt);

@@ -41,7 +41,7 @@ inline absl::Status CheckDigestCount(int digests) {
   return absl::InvalidArgumentError(absl::StrCat("digests: ", digests, " of them, at most ", kMaxDigests, " a call"));
 }
 
-// Not OK once the call need not continue: it was cancelled, or the server stops.
+// Not OK once the call need not continue: it was canceled, or the server stops.
 inline absl::Status CheckAlive(const DataContext& data, const grpc::ServerContext& call) {
   if (call.IsCancelled()) return absl::CancelledError("the client cancelled the call");
   if (data.stopping) {

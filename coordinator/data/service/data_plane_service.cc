@@ -1,6 +1,10 @@
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/garbage_category.h"
@@ -55,7 +59,8 @@ class DataPlaneServiceImpl final : public internal::v1::DataPlaneService::Servic
     return data_.admission.Serve(*call, "DataPlaneService/Sweep", nullptr, [&](AdmittedCall& admitted) -> absl::Status {
       internal::v1::SweepRequest first;
       if (!reader->Read(&first)) return absl::CancelledError("the client has gone");
-      ASSIGN_OR_RETURN(*response, SweepAsOperation(*call, admitted, first, *reader));
+      ASSIGN_OR_RETURN(SweepResult swept, SweepAsOperation(*call, admitted, first, *reader));
+      *response = std::move(swept.response);
       for (const v1::GarbageKind& kind : response->kinds()) {
         spdlog::info("{} {} {} of {} bytes", first.dry_run() ? "would remove" : "removed", kind.count(),
                      CategoryName(kind.category()), kind.bytes());
@@ -63,7 +68,8 @@ class DataPlaneServiceImpl final : public internal::v1::DataPlaneService::Servic
           data_.metrics.garbage_bytes.With({std::string(CategoryName(kind.category()))}).Increment(static_cast<double>(kind.bytes()));
         }
       }
-      return absl::OkStatus();
+      AddNotes(LogLost(swept.lost), *call);
+      return swept.blobs;
     });
   }
 
@@ -105,10 +111,11 @@ class DataPlaneServiceImpl final : public internal::v1::DataPlaneService::Servic
         *call, "DataPlaneService/DeleteBlobs", request, [&](AdmittedCall& admitted) -> absl::Status {
           RETURN_IF_ERROR(CheckDigestCount(request->digests_size()));
           ASSIGN_OR_RETURN(const RemovalGate::Pass pass, data_.stores.removals.BeginRemoval());
-          ASSIGN_OR_RETURN(const auto kept, BlobsOfModels(data_.stores));
+          NeededBlobs kept;
+          RETURN_IF_ERROR(AddBlobsOfModels(data_.stores, kept));  // the next sweep reports lost manifests
           const absl::Time let_go = data_.clock.Now() - absl::Milliseconds(request->let_go_milliseconds());
           for (const std::string& digest : request->digests()) {
-            if (kept.contains(digest)) continue;
+            if (kept.digests.Has(digest)) continue;
             std::error_code error;
             const auto path = data_.stores.blobs->PathOf(digest);
             const uintmax_t bytes = path.ok() ? std::filesystem::file_size(*path, error) : 0;
@@ -123,9 +130,23 @@ class DataPlaneServiceImpl final : public internal::v1::DataPlaneService::Servic
   }
 
  private:
-  absl::StatusOr<internal::v1::SweepResponse> SweepAsOperation(const grpc::ServerContext& call, const AdmittedCall& admitted,
-                                                               const internal::v1::SweepRequest& first,
-                                                               grpc::ServerReader<internal::v1::SweepRequest>& more) const {
+  // Logs them, and returns notes for the caller.
+  static std::vector<std::string> LogLost(const std::vector<LostManifest>& lost) {
+    constexpr size_t kMostLogged = 20, kMostNotes = 7;
+    std::vector<std::string> notes;
+    for (size_t i = 0; i < std::min(lost.size(), kMostLogged); ++i) {
+      const std::string text = DescribeLost(lost[i]);
+      spdlog::warn("{}", text);
+      if (i < kMostNotes) notes.push_back(text);
+    }
+    if (lost.size() > kMostLogged) spdlog::warn("{} more manifests can never be read", lost.size() - kMostLogged);
+    if (lost.size() > kMostNotes) notes.push_back(absl::StrCat(lost.size() - kMostNotes, " more manifests can never be read"));
+    return notes;
+  }
+
+  absl::StatusOr<SweepResult> SweepAsOperation(const grpc::ServerContext& call, const AdmittedCall& admitted,
+                                               const internal::v1::SweepRequest& first,
+                                               grpc::ServerReader<internal::v1::SweepRequest>& more) const {
     const auto operation = data_.operations.Begin({.kind = v1::OPERATION_KIND_SWEEP,
                                                    .subject = first.dry_run() ? "dry run" : "",
                                                    .owner = admitted.principal.name});
@@ -140,8 +161,16 @@ class DataPlaneServiceImpl final : public internal::v1::DataPlaneService::Servic
                          .items = done});
       return absl::OkStatus();
     });
-    const GarbageTotals totals = swept.ok() ? TotalsOf(swept->kinds()) : GarbageTotals();
-    RETURN_IF_ERROR(operation->End(swept.status(), GarbageSummary(first.dry_run(), totals)));
+    const GarbageTotals totals = swept.ok() ? TotalsOf(swept->response.kinds()) : GarbageTotals();
+    absl::Status status = swept.status();
+    if (swept.ok() && !swept->blobs.ok()) {
+      status = absl::InternalError(
+          absl::StrCat("no blobs were removed, because a manifest cannot be read now, and it may need any of them: ",
+                       std::string(swept->blobs.message()), ". Other garbage: ", GarbageSummary(first.dry_run(), totals)));
+    }
+    const absl::Status ended = operation->End(status, GarbageSummary(first.dry_run(), totals));
+    if (!swept.ok()) return ended;
+    swept->blobs = ended;
     return swept;
   }
 

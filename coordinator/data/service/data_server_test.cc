@@ -2,6 +2,7 @@
 #include "coordinator/data/service/data_server_test_base.h"
 
 #include <iostream>
+#include <latch>
 #include <map>
 #include <set>
 #include <thread>
@@ -57,6 +58,43 @@ class ServerStream : public DataServerTest {
         FromGrpc(internal::v1::DataPlaneService::NewStub(coordinator_)->Resolve(&call, request, &response));
     EXPECT_TRUE(status.ok()) << status;
     return NotesOf(call);
+  }
+  // Many submissions of the job at once, each over its own connection.
+  std::vector<absl::StatusOr<v1::ResolvedJob>> ResolveManyAtOnce() {
+    constexpr int kSubmits = 16;
+    internal::v1::ResolveRequest request;
+    *request.mutable_spec() = spec_;
+    std::vector<absl::StatusOr<v1::ResolvedJob>> resolved(kSubmits);
+    std::vector<std::thread> threads;
+    std::latch together(kSubmits);
+    for (auto& result : resolved) {
+      threads.emplace_back([&, stub = internal::v1::DataPlaneService::NewStub(Channel("coordinator"))] {
+        together.arrive_and_wait();
+        grpc::ClientContext call;
+        internal::v1::ResolveResponse response;
+        const absl::Status status = FromGrpc(stub->Resolve(&call, request, &response));
+        if (status.ok()) {
+          result = response.resolved();
+        } else {
+          result = status;
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    return resolved;
+  }
+  // An encoder of 12 vocabulary entries, with zero weights.
+  static Files SmallModel() {
+    EncoderConfig config;
+    config.vocabulary_size = 12;
+    config.hidden_size = config.intermediate_size = 4;
+    config.layers = config.heads = 1;
+    config.max_positions = 512;
+    Files model = Vocabulary();
+    model.push_back({"config.json", R"({"model_type": "bert", "vocab_size": 12, "hidden_size": 4, "num_hidden_layers": 1,
+        "num_attention_heads": 1, "intermediate_size": 4, "max_position_embeddings": 512})"});
+    model.push_back({"model.safetensors", ZeroWeights(EncoderTensors(config))});
+    return model;
   }
   std::string ResolveError() { return std::string(Resolve().status().message()); }
 
@@ -158,6 +196,34 @@ TEST_F(ServerStream, NamesWhatCannotBeResolved) {
   spec_.mutable_model()->clear_tokenizer();
   spec_.mutable_model()->set_from("vocab");
   EXPECT_THAT(ResolveError(), HasSubstr("model.from: \"vocab\" is only a vocabulary, without weights."));
+}
+
+TEST_F(ServerStream, TheFirstSubmitsWithANewTokenizerAllSucceed) {
+  const auto all = ResolveManyAtOnce();
+  ASSERT_TRUE(all[0].ok()) << all[0].status();
+  for (const auto& resolved : all) {
+    ASSERT_TRUE(resolved.ok()) << resolved.status();
+    EXPECT_EQ(resolved->SerializeAsString(), all[0]->SerializeAsString());
+  }
+  EXPECT_EQ(BlobClient(operator_).GetManifest(all[0]->tokenizer_manifest())->files_size(), 1);
+  EXPECT_EQ(Resolve()->tokenizer_manifest(), all[0]->tokenizer_manifest());
+}
+
+TEST_F(ServerStream, TheFirstSubmitsWithANewModelAllSucceed) {
+  const auto pushed = Push("encoder", SmallModel());
+  ASSERT_TRUE(pushed.ok()) << pushed.status();
+  spec_.mutable_model()->clear_preset();
+  spec_.mutable_model()->clear_tokenizer();
+  spec_.mutable_model()->set_from("encoder");
+  const auto all = ResolveManyAtOnce();
+  for (const auto& resolved : all) {
+    ASSERT_TRUE(resolved.ok()) << resolved.status();
+    EXPECT_EQ(resolved->model_manifest(), pushed->manifest());
+    EXPECT_EQ(resolved->tokenizer_manifest(), all[0]->tokenizer_manifest());
+    EXPECT_EQ(resolved->tokenizer(), all[0]->tokenizer());
+    EXPECT_EQ(resolved->train_dataset(), all[0]->train_dataset());
+    EXPECT_EQ(resolved->total_steps(), all[0]->total_steps());
+  }
 }
 
 TEST_F(ServerStream, APreviewSaysWhatRanksWouldReadAndStoresNothing) {
@@ -271,6 +337,35 @@ TEST_F(ServerStream, RefusesDistillationThatSaysNothing) {
   EXPECT_THAT(ResolveNotes(), testing::ElementsAre(HasSubstr("The others add nothing to the loss.")));
 }
 
+TEST_F(ServerStream, CountsTheDamageOfLabelNoiseAndRefusesWhatTheDataLacks) {
+  muster::v1::NoiseSpec& noise = *spec_.mutable_data()->mutable_noise();
+  noise.set_hard_negatives(0.5);
+  EXPECT_EQ(ResolveError(), "data.noise.hard_negatives: split \"train\" of dataset \"set\" has no hard negatives. Import or "
+                            "mine some (docs/guides/mining.md), or use random_passages or other_positives.");
+  noise.Clear();
+  noise.set_random_passages(1);
+  EXPECT_THAT(ResolveNotes(),
+              testing::ElementsAre(testing::MatchesRegex("data.noise: of [0-9]+ positives of split \"train\", [0-9]+ are "
+                                                         "replaced by random passages.")));
+  noise.Clear();
+  noise.set_dropped(1);
+  EXPECT_THAT(ResolveNotes(), testing::ElementsAre(HasSubstr(" positives of split \"train\", 0 are dropped.")))
+      << "each query keeps its only one";
+  std::string lines;
+  for (int i = 0; i < 8; ++i) {
+    absl::StrAppend(&lines, R"({"query": "asked word)", i, R"(", "pos": ["told word)", i, R"("], "neg": [)",
+                    i < 6 ? R"("told asked")" : "", "]}\n");
+  }
+  ASSERT_TRUE(Import(Header("hard"), {{"train.jsonl", lines}}).ok());
+  spec_.mutable_data()->set_train("hard");
+  spec_.mutable_data()->mutable_negatives()->set_per_query(1);
+  noise.Clear();
+  noise.set_hard_negatives(1);
+  EXPECT_THAT(ResolveNotes(), testing::ElementsAre("data.noise: of 8 positives of split \"train\", 6 are replaced by hard "
+                                                   "negatives of their query. 2 more are kept, because no passage that is not "
+                                                   "relevant could replace them."));
+}
+
 TEST_F(ServerStream, NotesHardNegativesThatAreNotUsed) {
   std::string lines;
   for (int i = 0; i < 8; ++i) {
@@ -287,15 +382,7 @@ TEST_F(ServerStream, NotesHardNegativesThatAreNotUsed) {
 }
 
 TEST_F(ServerStream, PromptsAreTheModelsUnlessTheJobSetsThem) {
-  EncoderConfig config;
-  config.vocabulary_size = 12;
-  config.hidden_size = config.intermediate_size = 4;
-  config.layers = config.heads = 1;
-  config.max_positions = 512;
-  Files model = Vocabulary();
-  model.push_back({"config.json", R"({"model_type": "bert", "vocab_size": 12, "hidden_size": 4, "num_hidden_layers": 1,
-      "num_attention_heads": 1, "intermediate_size": 4, "max_position_embeddings": 512})"});
-  model.push_back({"model.safetensors", ZeroWeights(EncoderTensors(config))});
+  Files model = SmallModel();
   model.push_back({"config_sentence_transformers.json", R"({"prompts": {"query": "asked ", "passage": "told "}})"});
   const auto pushed = Push("prompted", model);
   ASSERT_TRUE(pushed.ok()) << pushed.status();

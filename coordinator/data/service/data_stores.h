@@ -45,7 +45,7 @@ struct DataStores {
 // Opens the state folder.
 absl::StatusOr<std::unique_ptr<DataStores>> OpenDataStores(const std::filesystem::path& root, const Clock& clock);
 
-// Makes a manifest's blobs, and its own, as new as blobs just stored. NOT_FOUND if one is not stored.
+// Makes a manifest and its files as new as blobs that were just stored. NOT_FOUND if one of them is not stored.
 absl::Status TouchManifest(DataStores& stores, const std::string& digest);
 
 }  // namespace muster

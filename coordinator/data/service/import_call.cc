@@ -141,7 +141,8 @@ class ImportReader {
                                             "sent again."));
   }
 
-  // At every message or piece of a blob: whether to continue and whether the disk has space; reports how far it is.
+  // At every message or piece of a blob: checks whether to continue and whether the disk has space, and reports
+  // progress.
   absl::Status LookAround() {
     RETURN_IF_ERROR(operation_.Check());
     if (importer_.bytes() >= next_look_) {

@@ -23,8 +23,8 @@ struct ImportStart {
   std::optional<muster::v1::Dataset> before;  // the dataset that has the name; nothing if it is free
   std::shared_ptr<const Dataset> base;        // what the import adds to; usually the content of `before`
   uint64_t base_bytes = 0;                    // of `base`, on the disk
-  std::function<absl::Status(double)> progress;  // called while a dataset is copied; its error ends that; may be empty
-  std::optional<ReportTokens> tokens;         // of the report, if they are asked for
+  std::function<absl::Status(double)> progress;  // called while a dataset is copied; its error ends the copying; may be empty
+  std::optional<ReportTokens> tokens;         // for the report's token counts, if requested
 };
 
 // An error if the import may not have the name or refers to something missing, before anything is sent: ALREADY_EXISTS,

@@ -36,7 +36,8 @@ constexpr absl::Duration kBetweenReports = absl::Milliseconds(200);
 
 Principal OwnerOf(const PublishMinedRequest& request) { return {Role::kSubmitter, request.resolved().mine_owner()}; }
 
-// Sends reports while the dataset is written: they tell the rank that the call is alive. A newer attempt ends the call.
+// Sends reports while the dataset is written: they show the rank that the call is still running. A newer attempt ends
+// the call.
 class PublishProgress {
  public:
   PublishProgress(const DataContext& data, const grpc::ServerContext& call, const PublishMinedRequest& request,

@@ -185,7 +185,7 @@ TEST_F(ServerMining, TheDatasetsOwnNamePointsToTheNextVersionUnlessItChangedMean
   EXPECT_EQ(Get("set").dataset().digest(), dataset->digest());
   EXPECT_NE(dataset->digest(), base_.digest());
   EXPECT_EQ(ReasonOf(Publish(WorkerOf(other), other, SomeMined()).status()), "NAME_CHANGED");
-  // Mined again from the next version, the same negatives are not judged: nothing changes.
+  // Mining from the result finds the same negatives, because they do not count as judged: nothing changes.
   auto next = Request();
   next.mutable_identity()->set_job_id("job-3");
   EXPECT_EQ(Publish(WorkerOf(next), next, SomeMined()).value().digest(), dataset->digest());

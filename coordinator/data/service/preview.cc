@@ -93,8 +93,8 @@ absl::StatusOr<uint64_t> EstimateBytesPerRank(const EncoderConfig& config, const
       adapters += spec.model().lora().rank() * static_cast<uint64_t>(target.shape[0] + target.shape[1]);
     }
   }
-  // float32: a weight, its gradient and two moments. What is frozen has only weights, and with low-rank adaptation all but the
-  // adapters.
+  // float32: a weight, its gradient and two moments. Frozen parameters have only weights; with low-rank adaptation those are
+  // all except the adapters.
   const uint64_t weights = adapted ? 4 * parameters + 16 * adapters : 16 * (parameters - frozen) + 4 * frozen;
   return weights + spec.batch().keep_activations() + kCopiesOfEmbeddings * 4 * sequences * embedding_size;
 }

@@ -95,7 +95,7 @@ absl::Status CheckLengths(const JobSpec& spec, const EncoderConfig& config) {
   return check("model.max_length.passage", lengths.passage());
 }
 
-// Parts that the specification freezes or gives rates of their own.
+// Parts that the specification freezes or gives separate rates.
 absl::Status CheckParts(const JobSpec& spec, EncoderConfig config) {
   const auto& model = spec.model();
   config.frozen = {model.freeze().begin(), model.freeze().end()};
@@ -113,8 +113,8 @@ absl::StatusOr<std::string> StoreManifest(DataStores& stores, const FileManifest
   return manifest.digest;
 }
 
-// A model measured at other lengths than it is normally used at has other figures. A tool that takes the lengths from
-// the folder would have trained at those.
+// A model measured at unusual lengths gives different figures. A tool that takes the lengths from the folder would have
+// trained at those.
 void NoteOtherLength(const JobSpec& spec, const JobSpec& given, const EncoderConfig& config,
                      std::vector<std::string>& notes) {
   const auto& lengths = spec.model().max_length();

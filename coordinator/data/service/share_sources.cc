@@ -25,7 +25,7 @@ absl::StatusOr<std::shared_ptr<const TokenStore>> ShareSources::Tokens(std::shar
                                                                        const muster::v1::JobSpec& spec,
                                                                        const muster::v1::ResolvedJob& resolved,
                                                                        const GiveUp& give_up) {
-  // Stores of jobs that differ only in prompts which need not be joined are the same file, mapped twice.
+  // Stores of jobs that differ only in prompts that need not be joined are the same file, mapped twice.
   const std::string key = TokensKey(*dataset, spec, resolved);
   const auto build = [this, dataset, spec, resolved]() -> absl::StatusOr<std::shared_ptr<const TokenStore>> {
     ASSIGN_OR_RETURN(const auto files, ReadManifestBlob(*stores_.blobs, resolved.tokenizer_manifest()));

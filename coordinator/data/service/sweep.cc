@@ -5,19 +5,15 @@
 
 #include <algorithm>
 #include <functional>
-#include <optional>
 #include <system_error>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "common/digest.h"
 #include "common/files.h"
 #include "common/garbage_category.h"
 #include "common/status.h"
-#include "coordinator/data/blob/model_files.h"
 
 namespace muster {
 namespace {
@@ -54,19 +50,6 @@ absl::Status CheckEpoch(const std::filesystem::path& root, uint64_t epoch, bool 
   return WriteFileAtomically(file, absl::StrCat(epoch));
 }
 
-using Digest = std::array<uint8_t, 32>;
-
-std::optional<Digest> DigestOf(std::string_view hex) {
-  if (!IsSha256Hex(hex)) return std::nullopt;
-  const std::string bytes = absl::HexStringToBytes(absl::string_view(hex.data(), hex.size()));
-  Digest digest;
-  std::copy_n(bytes.begin(), digest.size(), digest.begin());
-  return digest;
-}
-std::string HexOf(const Digest& digest) {
-  return absl::BytesToHexString({reinterpret_cast<const char*>(digest.data()), digest.size()});
-}
-
 struct FolderFacts {
   uint64_t bytes = 0;
   absl::Time used;
@@ -82,24 +65,16 @@ FolderFacts FactsOf(const std::filesystem::path& folder) {
 
 }  // namespace
 
-absl::StatusOr<std::set<std::string>> BlobsOfModels(const DataStores& stores) {
-  std::set<std::string> kept;
-  ASSIGN_OR_RETURN(const auto models, stores.catalogue->ListModels());
-  for (const muster::v1::Model& model : models) {
-    kept.insert(model.manifest());
-    ASSIGN_OR_RETURN(const muster::v1::FileManifest files, ReadManifestBlob(*stores.blobs, model.manifest()));
-    for (const muster::v1::FileEntry& file : files.files()) kept.insert(file.digest());
-    ASSIGN_OR_RETURN(const muster::v1::FileManifest tokenizer, TokenizerFiles(files));
-    ASSIGN_OR_RETURN(const NamedManifest manifest, CanonicalManifest(tokenizer));
-    kept.insert(manifest.digest);
+std::string Sweep::Candidate::id() const { return name.empty() ? DigestSet::HexOf(digest) : name; }
+
+muster::v1::GarbageCategory Sweep::CategoryOf(Kind kind) {
+  switch (kind) {
+    case Kind::kBlob: return muster::v1::GARBAGE_CATEGORY_BLOBS;
+    case Kind::kDataset: return muster::v1::GARBAGE_CATEGORY_DATASETS;
+    case Kind::kTokens: return muster::v1::GARBAGE_CATEGORY_TOKENS;
+    case Kind::kUpload: return muster::v1::GARBAGE_CATEGORY_UPLOADS;
   }
-  return kept;
-}
-
-std::string Sweep::Candidate::id() const { return name.empty() ? HexOf(digest) : name; }
-
-void Sweep::Add(std::string_view digest, Digests& digests) {
-  if (const auto bytes = DigestOf(digest); bytes.has_value()) digests.insert(*bytes);  // blobs have no other names
+  return muster::v1::GARBAGE_CATEGORY_UNSPECIFIED;
 }
 
 absl::StatusOr<std::unique_ptr<Sweep>> Sweep::Begin(DataStores& stores, const SweepRequest& request, absl::Time now) {
@@ -121,90 +96,88 @@ absl::StatusOr<std::unique_ptr<Sweep>> Sweep::Begin(DataStores& stores, const Sw
 absl::Status Sweep::Choose() {
   RETURN_IF_ERROR(stores_.blobs->Visit([&](const StoredBlob& blob) {
     if (blob.stored >= before_) return;
-    candidates_.push_back({muster::v1::GARBAGE_CATEGORY_BLOBS, *DigestOf(blob.digest), "", blob.size, blob.stored});
+    candidates_.push_back({Kind::kBlob, *DigestSet::Parse(blob.digest), "", blob.size, blob.stored});
   }));
   ASSIGN_OR_RETURN(const std::vector<std::string> datasets, stores_.shelf->NotUsedSince(before_));
   for (const std::string& digest : datasets) {
     const FolderFacts facts = FactsOf(stores_.state->datasets() / digest);
-    candidates_.push_back({muster::v1::GARBAGE_CATEGORY_DATASETS, *DigestOf(digest), "", facts.bytes, facts.used});
+    candidates_.push_back({Kind::kDataset, *DigestSet::Parse(digest), "", facts.bytes, facts.used});
   }
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(stores_.state->tokens(), error)) {
     const FolderFacts facts = FactsOf(entry.path());
     if (!entry.is_regular_file(error) || facts.used >= before_) continue;
     const std::string name = entry.path().filename().string();
-    candidates_.push_back({muster::v1::GARBAGE_CATEGORY_TOKENS, DigestOf(name.substr(0, kDigestLength)).value_or(Digest{}), name,
-                           entry.file_size(error), facts.used});
+    const auto dataset = DigestSet::Parse(std::string_view(name).substr(0, kDigestLength));
+    candidates_.push_back(
+        {Kind::kTokens, dataset.value_or(DigestSet::Digest{}), name, entry.file_size(error), facts.used});
   }
   ASSIGN_OR_RETURN(const std::vector<StoredBlob> partials, stores_.blobs->PartialsBefore(now_ - kPartialLife));
   for (const StoredBlob& upload : partials) {
-    candidates_.push_back({muster::v1::GARBAGE_CATEGORY_UPLOADS, {}, upload.digest, upload.size, upload.stored});
+    candidates_.push_back({Kind::kUpload, {}, upload.digest, upload.size, upload.stored});
   }
   return absl::OkStatus();
 }
 
 void Sweep::AddRoots(const SweepRequest& request) {
-  for (const std::string& digest : request.manifests()) Add(digest, manifests_);
-  for (const std::string& digest : request.blobs()) Add(digest, blobs_);
-  for (const std::string& digest : request.datasets()) Add(digest, datasets_);
+  for (const std::string& digest : request.manifests()) manifests_.Add(digest);
+  for (const std::string& digest : request.blobs()) blobs_.digests.Add(digest);
+  for (const std::string& digest : request.datasets()) datasets_.Add(digest);
 }
 
-absl::Status Sweep::AddFilesOfManifests() {
-  for (const Digest& digest : manifests_) {
-    blobs_.insert(digest);
-    const absl::StatusOr<muster::v1::FileManifest> files = ReadManifestBlob(*stores_.blobs, HexOf(digest));
-    if (absl::IsNotFound(files.status())) continue;  // the manifest is not stored here
-    RETURN_IF_ERROR(WithContext(files.status(), "a manifest that jobs need"));
-    for (const muster::v1::FileEntry& file : files->files()) Add(file.digest(), blobs_);
+absl::Status Sweep::AddNeededBlobs() {
+  RETURN_IF_ERROR(AddBlobsOfModels(stores_, blobs_));
+  for (const DigestSet::Digest& digest : manifests_) {
+    RETURN_IF_ERROR(AddBlobsOfManifest(*stores_.blobs, DigestSet::HexOf(digest), blobs_));
+  }
+  return absl::OkStatus();
+}
+
+// From then on they count as not stored, so that they can be stored again.
+absl::Status Sweep::SetDamagedManifestsAside() {
+  for (const LostManifest& lost : blobs_.lost) {
+    if (!absl::IsDataLoss(lost.status)) continue;
+    const absl::StatusOr<bool> aside = stores_.blobs->SetAsideIfDamaged(lost.digest);
+    if (absl::IsNotFound(aside.status())) continue;  // somebody else did it
+    if (!aside.ok()) return aside.status();
+    if (*aside) continue;
+    return absl::AbortedError(absl::StrCat("manifest ", lost.digest, ": the disk does not return the same bytes on each read"));
   }
   return absl::OkStatus();
 }
 
 absl::Status Sweep::Mark() {
-  ASSIGN_OR_RETURN(const std::set<std::string> of_models, BlobsOfModels(stores_));
-  for (const std::string& digest : of_models) Add(digest, blobs_);
-  RETURN_IF_ERROR(AddFilesOfManifests());
+  blobs_status_ = AddNeededBlobs();
+  if (!dry_run_) blobs_status_.Update(SetDamagedManifestsAside());
   ASSIGN_OR_RETURN(const auto datasets, stores_.catalogue->ListDatasets());
-  for (const auto& dataset : datasets) Add(dataset.digest(), datasets_);
+  for (const auto& dataset : datasets) datasets_.Add(dataset.digest());
   std::erase_if(candidates_, [&](const Candidate& candidate) { return IsNeeded(candidate); });
   return absl::OkStatus();
 }
 
 bool Sweep::IsNeeded(const Candidate& candidate) const {
-  switch (candidate.category) {
-    case muster::v1::GARBAGE_CATEGORY_BLOBS:
-      return blobs_.contains(candidate.digest);
-    case muster::v1::GARBAGE_CATEGORY_DATASETS:
-    case muster::v1::GARBAGE_CATEGORY_TOKENS:
-      return datasets_.contains(candidate.digest);
-    case muster::v1::GARBAGE_CATEGORY_UPLOADS:
+  switch (candidate.kind) {
+    case Kind::kBlob:
+      return !blobs_status_.ok() || blobs_.digests.Has(candidate.digest);
+    case Kind::kDataset:
+    case Kind::kTokens:
+      return datasets_.Has(candidate.digest);
+    case Kind::kUpload:
       return false;
-    case muster::v1::GARBAGE_CATEGORY_JOBS:
-    case muster::v1::GARBAGE_CATEGORY_LOGS:
-    case muster::v1::GARBAGE_CATEGORY_UNSPECIFIED:
-    case muster::v1::GarbageCategory_INT_MIN_SENTINEL_DO_NOT_USE_:
-    case muster::v1::GarbageCategory_INT_MAX_SENTINEL_DO_NOT_USE_:
-      break;
   }
-  return true;  // other categories are never candidates
+  return true;
 }
 
 absl::StatusOr<bool> Sweep::Remove(const Candidate& candidate) {
-  switch (candidate.category) {
-    case muster::v1::GARBAGE_CATEGORY_BLOBS:
+  switch (candidate.kind) {
+    case Kind::kBlob:
       return stores_.blobs->DeleteUnlessUsedSince(candidate.id(), before_);
-    case muster::v1::GARBAGE_CATEGORY_DATASETS:
+    case Kind::kDataset:
       return stores_.shelf->RemoveUnlessUsedSince(candidate.id(), before_);
-    case muster::v1::GARBAGE_CATEGORY_TOKENS:
+    case Kind::kTokens:
       return unlink((stores_.state->tokens() / candidate.name).c_str()) == 0;
-    case muster::v1::GARBAGE_CATEGORY_UPLOADS:
+    case Kind::kUpload:
       return true;  // Finish removes them
-    case muster::v1::GARBAGE_CATEGORY_JOBS:
-    case muster::v1::GARBAGE_CATEGORY_LOGS:
-    case muster::v1::GARBAGE_CATEGORY_UNSPECIFIED:
-    case muster::v1::GarbageCategory_INT_MIN_SENTINEL_DO_NOT_USE_:
-    case muster::v1::GarbageCategory_INT_MAX_SENTINEL_DO_NOT_USE_:
-      break;
   }
   return false;
 }
@@ -215,7 +188,7 @@ absl::Status Sweep::RemoveNext() {
     ASSIGN_OR_RETURN(const bool removed, Remove(candidate));
     if (!removed) return absl::OkStatus();
   }
-  Total& total = gone_[candidate.category];
+  Total& total = gone_[candidate.kind];
   ++total.count;
   total.bytes += candidate.bytes;
   const auto place = std::ranges::upper_bound(largest_, candidate.bytes, std::greater<>(), &Candidate::bytes);
@@ -224,33 +197,36 @@ absl::Status Sweep::RemoveNext() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<SweepResponse> Sweep::Finish() {
+absl::StatusOr<SweepResult> Sweep::Finish() {
   if (!dry_run_) RETURN_IF_ERROR(stores_.blobs->DropPartialsBefore(now_ - kPartialLife));
-  SweepResponse response;
-  for (const auto& [category, total] : gone_) {
-    muster::v1::GarbageKind& kind = *response.add_kinds();
-    SetCategory(category, kind);
-    kind.set_count(total.count);
-    kind.set_bytes(total.bytes);
+  SweepResult result;
+  result.lost = blobs_.lost;
+  result.blobs = blobs_status_;
+  SweepResponse& response = result.response;
+  for (const auto& [kind, total] : gone_) {
+    muster::v1::GarbageKind& gone = *response.add_kinds();
+    SetCategory(CategoryOf(kind), gone);
+    gone.set_count(total.count);
+    gone.set_bytes(total.bytes);
   }
   for (const Candidate& candidate : largest_) {
     GarbageItem& item = *response.add_largest();
-    SetCategory(candidate.category, item);
+    SetCategory(CategoryOf(candidate.kind), item);
     item.set_id(candidate.id());
     item.set_bytes(candidate.bytes);
     item.mutable_last_used()->set_seconds(absl::ToUnixSeconds(candidate.used));
   }
-  return response;
+  return result;
 }
 
 uint64_t Sweep::bytes() const {
   uint64_t bytes = 0;
-  for (const auto& [category, total] : gone_) bytes += total.bytes;
+  for (const auto& [kind, total] : gone_) bytes += total.bytes;
   return bytes;
 }
 
-absl::StatusOr<SweepResponse> SweepStores(DataStores& stores, const SweepRequest& first, const NextSweepRequest& next,
-                                          absl::Time now, const SweepStep& before_each) {
+absl::StatusOr<SweepResult> SweepStores(DataStores& stores, const SweepRequest& first, const NextSweepRequest& next,
+                                        absl::Time now, const SweepStep& before_each) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Sweep> sweep, Sweep::Begin(stores, first, now));
   SweepRequest request;
   for (bool last = first.last(); !last; last = request.last()) {

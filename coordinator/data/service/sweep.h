@@ -4,22 +4,23 @@
 // Names and jobs may appear while a sweep runs. That is safe: everything that is about to refer to something makes it
 // as new as something just stored (BlobStore::Stat and Touch, DatasetShelf::Open and Publish), the sweep reads the
 // names after it has chosen its candidates, and a candidate that became newer meanwhile stays (…UnlessUsedSince).
+//
+// A manifest that can never be read again does not hold up the rest (needed_blobs.h). One that cannot be read now might
+// name any blob, so the sweep removes no blobs then, and does the rest.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "coordinator/data/service/data_stores.h"
+#include "coordinator/data/service/needed_blobs.h"
 #include "muster/internal/v1/data_plane.pb.h"
 #include "muster/v1/garbage.pb.h"
 
@@ -28,8 +29,14 @@ namespace muster {
 inline constexpr absl::Duration kLeastUnused = absl::Hours(1);
 inline constexpr absl::Duration kPartialLife = absl::Hours(24 * 7);  // of unfinished uploads, which can be resumed
 
+struct SweepResult {
+  muster::internal::v1::SweepResponse response;
+  std::vector<LostManifest> lost;  // that names or jobs refer to
+  absl::Status blobs;              // not OK: no blobs were removed, because this manifest cannot be read now
+};
+
 // FAILED_PRECONDITION (OLD_COORDINATOR): this data server has seen a newer coordinator. UNAVAILABLE: a backup runs.
-// INVALID_ARGUMENT: less than kLeastUnused. DATA_LOSS: something that is needed is damaged; then nothing is removed.
+// INVALID_ARGUMENT: less than kLeastUnused.
 //
 // Memory: about 100 bytes per stored item that is old enough, and 64 per root.
 class Sweep {
@@ -45,14 +52,14 @@ class Sweep {
   size_t candidates() const { return candidates_.size(); }
   uint64_t bytes() const;  // removed so far
   absl::Status RemoveNext();
-  absl::StatusOr<muster::internal::v1::SweepResponse> Finish();
+  absl::StatusOr<SweepResult> Finish();
 
  private:
-  using Digest = std::array<uint8_t, 32>;
-  using Digests = absl::flat_hash_set<Digest>;
+  enum class Kind { kBlob, kDataset, kTokens, kUpload };
+  static muster::v1::GarbageCategory CategoryOf(Kind kind);
   struct Candidate {
-    muster::v1::GarbageCategory category;
-    Digest digest = {};  // of a blob, a dataset, or the dataset that tokens are of
+    Kind kind;
+    DigestSet::Digest digest = {};  // of a blob, a dataset, or the dataset that tokens are of
     std::string name;    // of tokens and uploads: of their file
     uint64_t bytes = 0;
     absl::Time used;
@@ -62,8 +69,8 @@ class Sweep {
   Sweep(DataStores& stores, const muster::internal::v1::SweepRequest& request, absl::Time now)
       : stores_(stores), now_(now), before_(now - absl::Seconds(request.unused_seconds())), dry_run_(request.dry_run()) {}
   absl::Status Choose();
-  static void Add(std::string_view digest, Digests& digests);
-  absl::Status AddFilesOfManifests();
+  absl::Status AddNeededBlobs();
+  absl::Status SetDamagedManifestsAside();
   bool IsNeeded(const Candidate& candidate) const;
   absl::StatusOr<bool> Remove(const Candidate& candidate);
 
@@ -71,14 +78,16 @@ class Sweep {
   const absl::Time now_, before_;
   const bool dry_run_;
   RemovalGate::Pass pass_;
-  Digests manifests_, blobs_, datasets_;  // needed
+  DigestSet manifests_, datasets_;  // needed
+  NeededBlobs blobs_;
+  absl::Status blobs_status_;  // not OK: it is not known which blobs are needed
   std::vector<Candidate> candidates_;
   size_t next_ = 0;
   std::vector<Candidate> largest_;  // of the removed items, by size
   struct Total {
     uint64_t count = 0, bytes = 0;
   };
-  std::map<muster::v1::GarbageCategory, Total> gone_;
+  std::map<Kind, Total> gone_;
 };
 
 // Called before each candidate is removed: how many have been removed, and their bytes. An error ends the sweep.
@@ -87,12 +96,7 @@ using SweepStep = std::function<absl::Status(size_t done, size_t total, uint64_t
 // Runs a whole sweep. If `first` is not the last request, `next` returns the others. CANCELLED if it ends before the last one:
 // then nothing is removed.
 using NextSweepRequest = std::function<bool(muster::internal::v1::SweepRequest&)>;
-absl::StatusOr<muster::internal::v1::SweepResponse> SweepStores(DataStores& stores,
-                                                                const muster::internal::v1::SweepRequest& first,
-                                                                const NextSweepRequest& next, absl::Time now,
-                                                                const SweepStep& before_each = {});
-
-// Digests of all blobs that models with a name are made of.
-absl::StatusOr<std::set<std::string>> BlobsOfModels(const DataStores& stores);
+absl::StatusOr<SweepResult> SweepStores(DataStores& stores, const muster::internal::v1::SweepRequest& first,
+                                        const NextSweepRequest& next, absl::Time now, const SweepStep& before_each = {});
 
 }  // namespace muster

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "common/garbage_category.h"
+#include "common/rpc/metadata.h"
 #include "coordinator/data/service/data_server_test_base.h"
 #include "muster/internal/v1/backup.grpc.pb.h"
 
@@ -12,6 +13,7 @@ namespace muster {
 namespace {
 
 namespace v1 = muster::v1;
+using testing::AllOf;
 using testing::HasSubstr;
 
 class ServerSweep : public DataServerTest {
@@ -38,6 +40,7 @@ class ServerSweep : public DataServerTest {
     for (const internal::v1::SweepRequest& part : parts) stream->Write(part);
     stream->WritesDone();
     RETURN_IF_ERROR(FromGrpc(stream->Finish()));
+    notes_ = NotesOf(call);
     return response;
   }
   absl::StatusOr<std::map<std::string, uint64_t>> Sweep(const internal::v1::SweepRequest& request) {  // kind → count
@@ -53,6 +56,25 @@ class ServerSweep : public DataServerTest {
     v1::DeleteDatasetResponse response;
     ASSERT_TRUE(v1::DataService::NewStub(operator_)->DeleteDataset(&call, request, &response).ok());
   }
+  static Files OtherVocabulary() { return {{"vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nother\n"}}; }
+  std::filesystem::path BlobPath(const std::string& digest) const {
+    return root_ / "state/blobs" / digest.substr(0, 2) / digest;
+  }
+  // Where its bytes lie once they are known to be damaged.
+  std::filesystem::path AsidePath(const std::string& digest) const {
+    return root_ / "state/blobs/partial" / (digest + ".damaged");
+  }
+  // Changes the path that a manifest with one file gives it.
+  void DamageManifest(const std::string& digest) {
+    std::string bytes = ReadFile(BlobPath(digest)).value();
+    const size_t at = bytes.find("vocab.txt");
+    ASSERT_NE(at, std::string::npos);
+    bytes[at] = 'V';
+    ASSERT_TRUE(WriteFileAtomically(BlobPath(digest), bytes).ok());
+  }
+  bool Has(const std::string& digest) { return std::filesystem::exists(BlobPath(digest)); }
+
+  std::vector<std::string> notes_;  // of the last sweep that succeeded
 };
 
 TEST_F(ServerSweep, RemovesWhatNoNameAndNoJobNeeds) {
@@ -113,6 +135,117 @@ TEST_F(ServerSweep, ADryRunRemovesNothing) {
   request.set_dry_run(true);
   EXPECT_EQ(Sweep(request)->at("blobs"), 1u);
   EXPECT_TRUE(BlobClient(operator_).GetBytes(digest).ok());
+}
+
+TEST_F(ServerSweep, ADamagedManifestOfAModelHoldsUpNothingElse) {
+  const std::string damaged = Push("damaged", Vocabulary())->manifest();
+  const std::string other = Push("other", OtherVocabulary())->manifest();
+  const std::string loose = BlobClient(operator_).PutBytes("loose").value();
+  DamageManifest(damaged);
+  Age();
+  EXPECT_EQ(Sweep(Request()).value(), (std::map<std::string, uint64_t>{{"blobs", 1}}));
+  ASSERT_EQ(notes_.size(), 1u);
+  EXPECT_THAT(notes_[0], AllOf(HasSubstr("model damaged"), HasSubstr(damaged), HasSubstr("Push the model again")));
+  EXPECT_FALSE(Has(loose));
+  EXPECT_TRUE(BlobClient(operator_).GetManifest(other).ok());
+  EXPECT_TRUE(Has(Sha256Hex(OtherVocabulary()[0].second)));
+  EXPECT_TRUE(Has(Sha256Hex(Vocabulary()[0].second))) << "the damaged bytes still name it";
+  EXPECT_TRUE(std::filesystem::exists(AsidePath(damaged)));
+  EXPECT_TRUE(Sweep(Request())->empty());
+  EXPECT_EQ(notes_.size(), 1u) << "until somebody mends it";
+  v1::PushModelRequest again;
+  again.set_name("damaged");
+  again.set_replace(true);
+  ASSERT_TRUE(PushAs(operator_, again, Vocabulary()).ok());
+  EXPECT_TRUE(BlobClient(operator_).GetManifest(damaged).ok()) << "the same push mends the model";
+  EXPECT_TRUE(Sweep(Request())->empty());
+  EXPECT_TRUE(notes_.empty());
+}
+
+TEST_F(ServerSweep, TheFilesOfADamagedManifestGoWithItsLastBytes) {
+  const std::string damaged = Push("damaged", Vocabulary())->manifest();
+  DamageManifest(damaged);
+  EXPECT_TRUE(Sweep(Request())->empty());
+  Age();
+  const auto then = std::filesystem::file_time_type::clock::now() - std::chrono::hours(24 * 8);
+  std::filesystem::last_write_time(AsidePath(damaged), then);
+  EXPECT_EQ(Sweep(Request()).value(), (std::map<std::string, uint64_t>{{"uploads", 1}}));
+  EXPECT_EQ(Sweep(Request()).value(), (std::map<std::string, uint64_t>{{"blobs", 1}})) << "nothing says any more what it named";
+  EXPECT_EQ(notes_.size(), 1u);
+  EXPECT_FALSE(Has(Sha256Hex(Vocabulary()[0].second)));
+}
+
+TEST_F(ServerSweep, AMissingManifestOfAModelHoldsUpNothingElse) {
+  const std::string missing = Push("missing", Vocabulary())->manifest();
+  const std::string other = Push("other", OtherVocabulary())->manifest();
+  std::filesystem::remove(BlobPath(missing));
+  Age();
+  EXPECT_EQ(Sweep(Request()).value(), (std::map<std::string, uint64_t>{{"blobs", 1}}));
+  ASSERT_EQ(notes_.size(), 1u);
+  EXPECT_THAT(notes_[0], AllOf(HasSubstr("model missing"), HasSubstr("is not stored")));
+  EXPECT_FALSE(Has(Sha256Hex(Vocabulary()[0].second))) << "nobody can find it any more";
+  EXPECT_TRUE(Has(Sha256Hex(OtherVocabulary()[0].second)));
+  EXPECT_TRUE(Has(other));
+}
+
+TEST_F(ServerSweep, AManifestOfAJobThatCannotBeParsedHoldsUpNothingElse) {
+  BlobClient blobs(operator_);
+  const std::string unparsable = blobs.PutBytes("these bytes cannot be parsed").value();
+  const std::string file = blobs.PutBytes("weights").value(), loose = blobs.PutBytes("loose").value();
+  v1::FileManifest files;
+  files.add_files()->set_path("weights");
+  files.mutable_files(0)->set_digest(file);
+  const std::string whole = blobs.PutManifest(files).value();
+  Age();
+  internal::v1::SweepRequest request = Request();
+  request.add_manifests(unparsable);
+  request.add_manifests(whole);
+  request.add_manifests(Sha256Hex("a checkpoint that was dropped meanwhile"));
+  EXPECT_EQ(Sweep(request).value(), (std::map<std::string, uint64_t>{{"blobs", 1}}));
+  ASSERT_EQ(notes_.size(), 1u);
+  EXPECT_THAT(notes_[0], AllOf(HasSubstr("jobs refer to"), HasSubstr(unparsable), HasSubstr("is not a manifest")));
+  EXPECT_FALSE(Has(loose));
+  for (const std::string& kept : {unparsable, whole, file}) EXPECT_TRUE(Has(kept));
+}
+
+// A symbolic link to itself cannot be looked up, whoever asks: like an error of the disk.
+TEST_F(ServerSweep, AManifestThatCannotBeReadNowKeepsAllBlobsAndNothingElse) {
+  Import(Header("set"), BeirFiles(3)).value();
+  RemoveDataset("set");
+  const std::string manifest = Push("vocab", Vocabulary())->manifest();
+  const std::string loose = BlobClient(operator_).PutBytes("loose").value();
+  const std::string bytes = ReadFile(BlobPath(manifest)).value();
+  Age();
+  std::filesystem::remove(BlobPath(manifest));
+  std::filesystem::create_symlink(BlobPath(manifest).filename(), BlobPath(manifest));
+  const absl::Status status = Sweep(Request()).status();
+  EXPECT_TRUE(absl::IsInternal(status)) << status;
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("no blobs were removed"), HasSubstr("model vocab"), HasSubstr(manifest),
+                    HasSubstr("removed 1 thing")));
+  EXPECT_TRUE(Has(loose));
+  EXPECT_TRUE(Has(Sha256Hex(Vocabulary()[0].second)));
+  EXPECT_TRUE(std::filesystem::is_empty(root_ / "state/datasets")) << "datasets do not depend on manifests";
+  std::filesystem::remove(BlobPath(manifest));
+  ASSERT_TRUE(WriteFileAtomically(BlobPath(manifest), bytes).ok());
+  EXPECT_EQ(Sweep(Request()).value(), (std::map<std::string, uint64_t>{{"blobs", 1}}));
+  EXPECT_FALSE(Has(loose));
+}
+
+TEST_F(ServerSweep, ADamagedManifestOfAModelHoldsUpNoDroppedCheckpoint) {
+  DamageManifest(Push("damaged", Vocabulary())->manifest());
+  internal::v1::DeleteBlobsRequest request;
+  request.add_digests(BlobClient(operator_).PutBytes("of a dropped checkpoint").value());
+  request.add_digests(Sha256Hex(Vocabulary()[0].second));
+  Age();
+  request.set_let_go_milliseconds(1000);
+  StartServer();  // forgets who asked for the blobs lately
+  grpc::ClientContext call;
+  internal::v1::DeleteBlobsResponse response;
+  ASSERT_TRUE(internal::v1::DataPlaneService::NewStub(coordinator_)->DeleteBlobs(&call, request, &response).ok());
+  EXPECT_EQ(response.deleted(), 1u);
+  EXPECT_FALSE(Has(request.digests(0)));
+  EXPECT_TRUE(Has(request.digests(1)));
 }
 
 // A coordinator whose state was lost has no jobs.

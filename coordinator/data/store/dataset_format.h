@@ -1,4 +1,4 @@
-// The files of a dataset's folder. All numbers are little-endian, as the machines are that Muster runs on.
+// The files of a dataset's folder. All numbers are little-endian, as on all machines that Muster runs on.
 //
 //   manifest.json        counts, names of sources and splits, and size and SHA-256 of every file below
 //   passages.text        title and body of each passage, one after the other

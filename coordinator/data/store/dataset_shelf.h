@@ -24,7 +24,7 @@ class DatasetShelf {
   explicit DatasetShelf(std::filesystem::path folder, const Clock& clock = RealClock())
       : folder_(std::move(folder)), clock_(clock) {}
 
-  // Renames a finished dataset's scratch folder to its digest. A complete dataset with that digest stays as it is.
+  // Renames a finished dataset's scratch folder to its digest. A complete dataset with that digest is kept.
   absl::Status Publish(const std::filesystem::path& scratch, const std::string& digest);
 
   // Maps and validates the dataset unless it is held, or was one of the last kKept that were opened. Calls for other datasets

@@ -66,7 +66,7 @@ TEST_F(DatasetStoreTest, ReadsDatasetsOfOlderVersions) {
   });
   const auto dataset = Dataset::Open(folder_).value();
   EXPECT_EQ(dataset->content_digest(), dataset->digest());
-  EXPECT_EQ(dataset->passage_digest(1), 1u) << "plans stay as they were";
+  EXPECT_EQ(dataset->passage_digest(1), 1u) << "plans do not change";
 }
 
 TEST_F(DatasetStoreTest, IgnoredJudgmentsHaveAFormatThatOlderProgramsRefuse) {

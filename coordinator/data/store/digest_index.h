@@ -21,7 +21,7 @@ inline Digest128 HalfOf(const std::array<uint8_t, 32>& digest) {
   return half;
 }
 
-// A short id as it is, with its length in the last byte; 15 bytes of the SHA-256 of a longer one, with 255 in the last
+// A short id unchanged, with its length in the last byte; 15 bytes of the SHA-256 of a longer one, with 255 in the last
 // byte.
 Digest128 DigestOfId(std::string_view id);
 

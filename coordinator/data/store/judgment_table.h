@@ -18,7 +18,7 @@ struct JudgmentTable {
   std::vector<uint64_t> offsets;    // queries + 1
   std::vector<Judgment> judgments;  // query q has offsets[q] .. offsets[q + 1]
   std::vector<float> scores;        // of a teacher, one per judgment; empty: no judgment has one
-  uint64_t contradicted = 0;        // hard negatives that were left out since the same query has the text as a positive
+  uint64_t contradicted = 0;        // hard negatives that were left out because the same query has the text as a positive
   uint64_t conflicting = 0;  // judgments that repeat another one with another grade
 };
 

@@ -20,8 +20,8 @@ namespace muster {
 // - A judgment with the same query, document, source and sign as one of `old` in the split is that one, with the higher
 // grade of the two. A judgment of another source is kept in addition.
 //
-// Adding the files that a dataset was made of gives the same dataset. `progress` gets the share of `old`'s texts that are
-// written, regularly; its error ends the addition.
+// Adding the files that a dataset was made from gives the same dataset. `progress` gets the share of `old`'s texts that
+// are written, regularly; its error ends the addition.
 absl::Status AddDataset(const Dataset& old, const Dataset& fresh, DatasetWriter& out,
                         const std::function<absl::Status(double)>& progress = {});
 

@@ -148,7 +148,7 @@ TEST_F(MergeSplitsTest, TheCorpusOfTheUserStaysWhole) {
   const auto fresh = Make({{"d1", "one"}, {"d9", "nine"}}, {{"a", "q"}, {"c", "s"}}, {{"train", "c", "d9"}});
   const auto merged = Merge(*fresh, *old, {"test"}).value();
   EXPECT_THAT(DocumentIds(*merged), ElementsAre("d1", "d9", "d2", "d3"));
-  EXPECT_EQ(merged->queries(), 2u) << "\"a\" is one query, and \"b\" is of no split any more";
+  EXPECT_EQ(merged->queries(), 2u) << "\"a\" is one query, and \"b\" no longer belongs to any split";
   EXPECT_EQ(Meaning(*merged), (std::multiset<std::string>{"test: q -> one", "train: s -> nine"}));
   EXPECT_THAT(merged->sources(), UnorderedElementsAre("human", "llm"));
 }

@@ -15,7 +15,7 @@ namespace muster {
 
 struct AddedToken {
   uint32_t id = 0;
-  std::string content;       // as it is searched for: normalized, if `normalized`
+  std::string content;       // the text that is searched for: normalized, if `normalized`
   bool single_word = false;  // not inside a word
   bool lstrip = false;       // swallows the white space on its left
   bool rstrip = false;

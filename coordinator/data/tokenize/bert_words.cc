@@ -159,8 +159,8 @@ void SplitForBert(std::string_view text, absl::FunctionRef<void(std::string_view
   flush(text.size());
 }
 
-// Cuts at ASCII white space, which no normalization step looks across. Pure ASCII parts, which is most of most texts,
-// then need no Unicode properties.
+// Cuts at ASCII white space, which no normalization step looks across. Pure ASCII parts then need no Unicode
+// properties, and they make up most of a typical text.
 void ForEachBertWord(std::string_view utf8, const BertOptions& options,
                      absl::FunctionRef<void(std::string_view word)> word) {
   const AsciiClasses& classes = options.clean ? kCleaned : kAsItIs;

@@ -144,7 +144,7 @@ std::optional<uint32_t> Bpe::IdOf(std::string_view word, size_t begin, size_t en
 
 void Bpe::FillSymbols(std::string_view word, Symbols& symbols) const {
   int unknown =
-      0;  // unknown tokens to be added: like the source, after the bytes that follow them
+      0;  // unknown tokens that are not added yet: as in the source, they come after the bytes that follow them
   const auto add_unknown = [&] {
     if (unknown > 0) symbols.Add(unk_);
     unknown = 0;

@@ -26,7 +26,7 @@ class Bpe : public TokenModel {
     std::string end_of_word_suffix;        // after the word's last character
     bool fuse_unk = false;
     bool byte_fallback = false;  // an unknown character becomes tokens "<0x0A>", if all its bytes have one
-    bool ignore_merges = false;  // a word that the vocabulary has is taken whole
+    bool ignore_merges = false;  // a word that is in the vocabulary is one token
     bool byte_level = false;     // words are bytes, the vocabulary's characters those of ByteCharacters()
   };
   using Merges = std::vector<std::pair<std::string, std::string>>;
@@ -46,7 +46,7 @@ class Bpe : public TokenModel {
     uint32_t id;
     int32_t previous, next;  // -1: none
     bool merged_away;
-    uint32_t joined = UINT32_MAX;  // id that it makes with the next one, if they merge
+    uint32_t joined = UINT32_MAX;  // id of the token that this symbol and the next one merge into, if they do
   };
   class Symbols;
 

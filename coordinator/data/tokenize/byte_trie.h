@@ -12,7 +12,7 @@ namespace muster {
 class ByteTrie {
  public:
   ByteTrie() = default;
-  explicit ByteTrie(std::vector<std::pair<std::string_view, uint32_t>> keys);  // no two alike
+  explicit ByteTrie(std::vector<std::pair<std::string_view, uint32_t>> keys);  // all different
 
   // Calls `found` with length and value of each key that `text` begins with, the shortest first.
   template <typename Found>

@@ -16,7 +16,7 @@ namespace muster {
 
 enum class CharacterClass { kOther, kDropped, kSpace, kIdeograph };
 
-// What BERT's cleaning makes of a character: dropped, a space, set apart by spaces, or left as it is.
+// How BERT's cleaning treats a character: drops it, replaces it with a space, sets it apart by spaces, or keeps it.
 CharacterClass Classify(UChar32 c);
 bool IsBertIdeograph(UChar32 c);
 bool IsBertPunctuation(UChar32 c);

@@ -1,4 +1,4 @@
-// muster-tokenize FILE [cased] [null] [count] < texts: the ids of each text, separated by spaces, on a line each.
+// muster-tokenize FILE [cased] [null] [count] < texts: the ids of each text, separated by spaces, one line per text.
 //
 // FILE is a tokenizer.json, a vocab.txt (cased: neither lowered nor stripped of accents), or a model's folder. Texts
 // are lines; null: they end with NUL. count: only writes the total number of ids, for timing.

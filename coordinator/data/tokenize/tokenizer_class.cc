@@ -37,7 +37,7 @@ constexpr KnownClass kClasses[] = {
 };
 
 // Other classes of transformers 5 that create normalizer and pre-tokenizer themselves, or split texts in Python. A
-// class that transformers does not know reads tokenizer.json as it is.
+// class that transformers does not know uses tokenizer.json unchanged.
 constexpr std::string_view kOtherClasses[] = {
     "AlbertTokenizer", "BarthezTokenizer", "BartphoTokenizer", "BertGenerationTokenizer", "BertJapaneseTokenizer",
     "BertweetTokenizer", "BigBirdTokenizer", "BioGptTokenizer", "BlenderbotSmallTokenizer", "BlenderbotTokenizer",

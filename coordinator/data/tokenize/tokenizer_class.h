@@ -12,11 +12,11 @@
 namespace muster {
 
 enum class TokenizerClass {
-  kAsItIs,      // tokenizer.json is used as it is
+  kAsItIs,      // tokenizer.json is used unchanged
   kBert,        // normalizer and pre-tokenizer are the class's own, from the keys of tokenizer_config.json
-  kRoberta,     // as kBert
-  kXlmRoberta,  // as kBert
-  kQwen2,       // as kBert
+  kRoberta,     // like kBert
+  kXlmRoberta,  // like kBert
+  kQwen2,       // like kBert
 };
 
 // Chooses as AutoTokenizer does: tokenizer_class of tokenizer_config.json, else of config.json, else the one of config.json's

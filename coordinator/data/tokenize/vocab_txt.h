@@ -11,8 +11,8 @@
 namespace muster {
 
 // `vocab_txt`: the bytes of vocab.txt, one entry per line; the line's number (from 0) is its id. The special tokens
-// [PAD], [UNK], [CLS], [SEP] and [MASK] are found as they are in the text. INVALID_ARGUMENT if one of the first four is
-// missing, or the vocabulary is not UTF-8.
+// [PAD], [UNK], [CLS], [SEP] and [MASK] are found in the text only in this form. INVALID_ARGUMENT if one of the first
+// four is missing, or the vocabulary is not UTF-8.
 absl::StatusOr<std::shared_ptr<const Tokenizer>> TokenizerOfVocabulary(std::string_view vocab_txt,
                                                                        const BertOptions& options,
                                                                        bool truncates_left = false);

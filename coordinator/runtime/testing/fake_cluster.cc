@@ -55,6 +55,13 @@ grpc::Status FakeData::Blobs::GetBlob(grpc::ServerContext*, const muster::v1::Ge
   return grpc::Status::OK;
 }
 
+grpc::Status FakeData::Sweep(grpc::ServerContext* context, grpc::ServerReader<muster::internal::v1::SweepRequest>* reader,
+                             muster::internal::v1::SweepResponse*) {
+  for (muster::internal::v1::SweepRequest request; reader->Read(&request);) continue;
+  AddNotes({"a manifest can never be read"}, *context);
+  return grpc::Status::OK;
+}
+
 grpc::Status FakeData::DeleteBlobs(grpc::ServerContext*, const muster::internal::v1::DeleteBlobsRequest* request,
                                    muster::internal::v1::DeleteBlobsResponse*) {
   blobs.Delete(request->digests());

@@ -32,6 +32,8 @@ class FakeData final : public muster::internal::v1::DataPlaneService::Service {
                        muster::internal::v1::ResolveResponse* response) override;
   grpc::Status Preview(grpc::ServerContext* context, const muster::internal::v1::PreviewRequest* request,
                        muster::internal::v1::PreviewResponse* response) override;
+  grpc::Status Sweep(grpc::ServerContext* context, grpc::ServerReader<muster::internal::v1::SweepRequest>* reader,
+                     muster::internal::v1::SweepResponse* response) override;  // removes nothing
   grpc::Status DeleteBlobs(grpc::ServerContext*, const muster::internal::v1::DeleteBlobsRequest* request,
                            muster::internal::v1::DeleteBlobsResponse*) override;
 

@@ -1,5 +1,5 @@
 // Runs attempts of one wide job from placement to end, decided by the core and committed to a store, to measure what a gang
-// writes to the journal. Workers have 8 slots each.
+// writes to the journal. Workers have 8 slots each. The store may have other jobs, which have ended.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace muster {
 
 class GangLife {
  public:
-  GangLife(Store& store, uint32_t ranks) : store_(store), ranks_(ranks) {
+  GangLife(Store& store, uint32_t ranks, const std::string& id = "gang") : store_(store), ranks_(ranks), id_(id) {
     soft_.started = now_;
     for (uint32_t worker = 0; worker < Workers(); ++worker) {
       AgentHello event;
@@ -22,12 +22,12 @@ class GangLife {
       event.hello.set_worker(Name(worker));
       event.hello.set_device("cpu");
       event.hello.set_slots(8);
-      event.hello.set_instance("one");
+      event.hello.set_instance(id_);  // reports count from 1
       event.hello.set_protocol(kProtocol);
       Give(event);
     }
     SubmitJob submit;
-    submit.job_id = "gang";
+    submit.job_id = id_;
     submit.owner = "ada";
     submit.spec.set_name("gang");
     submit.spec.mutable_duration()->set_steps(1000);
@@ -39,7 +39,7 @@ class GangLife {
   }
 
   // The attempt that is placed starts on all ranks and stores a checkpoint; then a rank fails, and the next attempt is
-  // placed once all agents have said that nothing runs any more.
+  // placed once all agents have reported that nothing is running.
   void FailOneAttempt() {
     StartAllRanks();
     StoreCheckpoint();
@@ -65,7 +65,7 @@ class GangLife {
     }
   }
 
-  const JobRecord& job() const { return store_.state().jobs.at("gang"); }
+  const JobRecord& job() const { return store_.state().jobs.at(id_); }
 
  private:
   uint32_t Workers() const { return (ranks_ + 7) / 8; }
@@ -76,13 +76,13 @@ class GangLife {
     if (!decision.records.empty()) store_.Commit(std::move(decision.records));
     if (decision.replan) Give(Plan{});
   }
-  // Sends it from the worker that has the rank.
+  // Sends a report from the worker that has the rank.
   template <typename Fill>
   void Report(uint32_t rank, Fill fill) {
     const std::string worker = job().job().attempts().rbegin()->ranks(static_cast<int>(rank)).worker();
     AgentReport event{worker, soft_.workers.at(worker).session, {}};
     event.report.set_sequence(++sequence_);
-    event.report.set_job_id("gang");
+    event.report.set_job_id(id_);
     event.report.set_attempt(job().last_attempt());
     fill(event.report);
     Give(event);
@@ -104,6 +104,7 @@ class GangLife {
 
   Store& store_;
   const uint32_t ranks_;
+  const std::string id_;
   absl::Time now_ = absl::FromUnixSeconds(1000000);
   Soft soft_;
   uint64_t sequence_ = 0, step_ = 0;

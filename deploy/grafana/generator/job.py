@@ -32,6 +32,11 @@ def build():
                   description="How many positives per query share the gradient (exp of the entropy of their weights): 1 if one positive "
                               "gets all of it, k if k positives share it evenly."),
             lines("Entropy of the gradient over a query's positives", "none", Query(of_job("muster_job_positive_entropy_nats"), "nats")),
+            lines("Gradient by place of the positive", "percentunit", Query(of_job("muster_job_positive_weight"), "place {{place}}"),
+                  description="Mean share of the gradient over a query's positives that its most similar positive has (place 1), "
+                              "the second most similar one, and so on."),
+            lines("Gradient on injected false positives", "percentunit", Query(of_job("muster_job_noise_weight"), "share"),
+                  description="With data.noise: share of the gradient over positives that falls on those which the noise put there."),
             lines("Mean similarity", "none", Query(of_job("muster_job_mean_similarity"), "{{kind}}")),
             lines("Ignored pairs", "short", Query(of_job("muster_job_ignored_pairs"), "in the last step"), width=24, height=5,
                   description="Pairs of a query and a passage that count as neither positive nor negative, for example other known positives of the query."),

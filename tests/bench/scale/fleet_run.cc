@@ -14,9 +14,11 @@
 #include "common/rpc/errors.h"
 #include "common/status.h"
 #include "muster/v1/job.grpc.pb.h"
-#include "tests/bench/scale/coordinator_process.h"
 #include "tests/bench/scale/job_mix.h"
+#include "tests/bench/scale/liveness_probe.h"
+#include "tests/bench/scale/server_process.h"
 #include "tests/bench/scale/simulated_agents.h"
+#include "tests/bench/scale/stand_in_data.h"
 
 namespace muster::bench {
 namespace {
@@ -39,7 +41,7 @@ json Timed(const std::vector<double>& times) {
           {"max_ms", Percentile(times, 1)}};
 }
 
-absl::StatusOr<std::vector<double>> SubmitAll(const CoordinatorProcess& coordinator, const FleetRun& run) {
+absl::StatusOr<std::vector<double>> SubmitAll(const ServerProcess& coordinator, const FleetRun& run) {
   std::atomic<uint32_t> next = 0;
   std::vector<std::vector<double>> times(run.submitters);
   std::vector<absl::Status> statuses(run.submitters);
@@ -69,7 +71,7 @@ absl::StatusOr<std::vector<double>> SubmitAll(const CoordinatorProcess& coordina
 }
 
 // Lists active jobs every half second for this long.
-std::vector<double> ListFor(const CoordinatorProcess& coordinator, double seconds) {
+std::vector<double> ListFor(const ServerProcess& coordinator, double seconds) {
   const auto stub = muster::v1::JobService::NewStub(coordinator.Channel());
   std::vector<double> times;
   for (const absl::Duration until = Now() + absl::Seconds(seconds); Now() < until; Sleep(0.5)) {
@@ -83,7 +85,7 @@ std::vector<double> ListFor(const CoordinatorProcess& coordinator, double second
   return times;
 }
 
-double CpuShareDuring(const CoordinatorProcess& coordinator, const std::function<void()>& act) {
+double CpuShareDuring(const ServerProcess& coordinator, const std::function<void()>& act) {
   const double before = coordinator.CpuSeconds();
   const absl::Duration begin = Now();
   act();
@@ -114,11 +116,12 @@ json Seconds(absl::Duration duration) {
   return duration == absl::InfiniteDuration() ? json(nullptr) : json(Rounded(absl::ToDoubleSeconds(duration)));
 }
 
-absl::Status MeasureRestart(const FleetRun& run, CoordinatorProcess& coordinator, SimulatedFleet& fleet, json& result) {
+absl::Status MeasureRestart(const FleetRun& run, ServerProcess& coordinator, SimulatedFleet& fleet, json& result) {
   const AttemptsSeen before = fleet.attempts();
   coordinator.Kill();
   fleet.ForgetWelcomes();
   const absl::Duration begin = Now();
+  LivenessProbe liveness(coordinator.health_address());
   RETURN_IF_ERROR(coordinator.Start());
   const absl::Duration listens = Now() - begin;
   const absl::Duration welcomed = fleet.WaitForWelcomes(run.workers, absl::Seconds(run.restart_seconds));
@@ -127,11 +130,12 @@ absl::Status MeasureRestart(const FleetRun& run, CoordinatorProcess& coordinator
   const uint32_t running = CountRunning(before, 0).other;
   result["restart"] = {{"listens_s", Seconds(listens)}, {"all_welcomed_s", Seconds(welcomed)},
                        {"welcomed", fleet.welcomed()},  {"attempts_running", running},
-                       {"attempts_ended", running - CountRunning(Those(before, fleet.attempts()), 0).other}};
+                       {"attempts_ended", running - CountRunning(Those(before, fleet.attempts()), 0).other},
+                       {"liveness", liveness.Stop()}};
   return absl::OkStatus();
 }
 
-void MeasureSilence(const FleetRun& run, const CoordinatorProcess& coordinator, SimulatedFleet& fleet, json& result) {
+void MeasureSilence(const FleetRun& run, const ServerProcess& coordinator, SimulatedFleet& fleet, json& result) {
   const uint32_t silenced = run.workers / 10;
   const AttemptsSeen before = fleet.attempts();
   const auto lost = [&] {
@@ -139,6 +143,7 @@ void MeasureSilence(const FleetRun& run, const CoordinatorProcess& coordinator, 
     return value.ok() ? *value : 0;
   };
   const double lost_before = lost();
+  LivenessProbe liveness(coordinator.health_address());
   fleet.Silence(silenced);
   std::vector<double> lists;
   const double share = CpuShareDuring(coordinator, [&] { lists = ListFor(coordinator, run.silence_seconds); });
@@ -150,28 +155,29 @@ void MeasureSilence(const FleetRun& run, const CoordinatorProcess& coordinator, 
                        {"attempts_lost", lost() - lost_before},
                        {"other_attempts_ended", at_first.other - at_last.other},
                        {"cpu_share", share},
-                       {"list", Timed(lists)}};
+                       {"list", Timed(lists)},
+                       {"liveness", liveness.Stop()}};
 }
 
 }  // namespace
 
 absl::StatusOr<json> MeasureFleet(const FleetRun& run) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<CoordinatorProcess> coordinator,
-                   CoordinatorProcess::Create(run.coordinator, run.folder));
-  RETURN_IF_ERROR(coordinator->Start());
+  ASSIGN_OR_RETURN(const std::unique_ptr<StandInData> data, StandInData::Start());
+  ServerProcess coordinator({run.coordinator, run.folder, ServerProcess::ArgumentsOfCoordinator(data->address())});
+  RETURN_IF_ERROR(coordinator.Start());
   FleetOptions options{.workers = run.workers, .slots = run.slots};
   if (run.progress_seconds > 0) options.progress_every = absl::Seconds(run.progress_seconds);
   SimulatedFleet fleet(options);
   json result = {{"workers", run.workers}, {"jobs", run.jobs}, {"queued_first", run.queued_first}};
   const auto connect = [&] {
     fleet.ForgetWelcomes();
-    fleet.ConnectTo(coordinator->address());
+    fleet.ConnectTo(coordinator.address());
     result["all_connected_s"] = Seconds(fleet.WaitForWelcomes(run.workers, absl::Seconds(60)));
     result["connected"] = fleet.welcomed();
   };
   if (!run.queued_first) connect();
   const absl::Duration begin = Now();
-  ASSIGN_OR_RETURN(const std::vector<double> submits, SubmitAll(*coordinator, run));
+  ASSIGN_OR_RETURN(const std::vector<double> submits, SubmitAll(coordinator, run));
   result["submit"] = Timed(submits);
   result["submit"]["per_second"] = Rounded(run.jobs / absl::ToDoubleSeconds(Now() - begin));
   if (run.queued_first) connect();
@@ -182,11 +188,11 @@ absl::StatusOr<json> MeasureFleet(const FleetRun& run) {
   } while (fleet.attempts().size() != attempts);
   result["attempts"] = attempts;
   Sleep(1);
-  result["rest_cpu_share"] = CpuShareDuring(*coordinator, [&] { Sleep(run.rest_seconds); });
-  result["list_at_rest"] = Timed(ListFor(*coordinator, 2));
-  result["resident_mib"] = Rounded(coordinator->ResidentMiB());
-  if (run.restart) RETURN_IF_ERROR(MeasureRestart(run, *coordinator, fleet, result));
-  if (run.silence) MeasureSilence(run, *coordinator, fleet, result);
+  result["rest_cpu_share"] = CpuShareDuring(coordinator, [&] { Sleep(run.rest_seconds); });
+  result["list_at_rest"] = Timed(ListFor(coordinator, 2));
+  result["resident_mib"] = Rounded(coordinator.ResidentMiB());
+  if (run.restart) RETURN_IF_ERROR(MeasureRestart(run, coordinator, fleet, result));
+  if (run.silence) MeasureSilence(run, coordinator, fleet, result);
   return result;
 }
 

@@ -17,4 +17,15 @@ struct JournalCosts {
 // Averages over the last half of the attempts.
 absl::StatusOr<JournalCosts> MeasureJournal(uint32_t ranks, uint32_t attempts);
 
+// A start of a coordinator that remembers many jobs. It reads one row per job, however long the job's history was.
+struct StartCosts {
+  uint32_t jobs = 0, long_jobs = 0, attempts = 0;
+  double written_mib = 0;  // of records and rows, in the life of all jobs
+  double stored_mib = 0;   // the database that the start reads
+  double start_milliseconds = 0;
+};
+
+// `jobs` jobs of 8 ranks have ended, `long_jobs` of them after `attempts` failed attempts, and the others in their first.
+absl::StatusOr<StartCosts> MeasureStart(uint32_t jobs, uint32_t long_jobs, uint32_t attempts);
+
 }  // namespace muster::bench

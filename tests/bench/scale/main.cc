@@ -2,8 +2,10 @@
 //
 //   muster-scale-bench core                   the pure core: microseconds per event, bytes per waiting job
 //   muster-scale-bench journal                what attempts of a wide job write, and the restart after them
+//   muster-scale-bench start                  the start of a coordinator that remembers many jobs, by their history
 //   muster-scale-bench placement              how much of a cluster jobs use, with and without backfill
 //   muster-scale-bench fleet --workers 1000   a real coordinator, under simulated agents over gRPC on loopback
+//   muster-scale-bench garbage                garbage collection, through a real coordinator and a real data server
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -15,6 +17,7 @@
 #include "common/files.h"
 #include "tests/bench/scale/core_cost.h"
 #include "tests/bench/scale/fleet_run.h"
+#include "tests/bench/scale/garbage_run.h"
 #include "tests/bench/scale/journal_cost.h"
 #include "tests/bench/scale/placement_run.h"
 
@@ -38,16 +41,31 @@ void PrintCore(const std::vector<uint32_t>& workers, const std::vector<uint32_t>
   }
 }
 
+int Fail(const absl::Status& status) {
+  std::fprintf(stderr, "muster-scale-bench: %s\n", std::string(status.message()).c_str());
+  return 1;
+}
+
+int PrintStarts(uint32_t jobs, uint32_t long_jobs, const std::vector<uint32_t>& attempts) {
+  std::printf("| ended jobs | of them with more than one attempt | attempts of each of those | MiB written | MiB stored | "
+              "ms of the next start |\n|---|---|---|---|---|---|\n");
+  for (const uint32_t some_attempts : attempts) {
+    const absl::StatusOr<StartCosts> costs = MeasureStart(jobs, long_jobs, some_attempts);
+    if (!costs.ok()) return Fail(costs.status());
+    std::printf("| %u | %u | %u | %.1f | %.1f | %.0f |\n", costs->jobs, some_attempts > 0 ? costs->long_jobs : 0,
+                costs->attempts + 1, costs->written_mib, costs->stored_mib, costs->start_milliseconds);
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
 int PrintJournal(const std::vector<uint32_t>& ranks, const std::vector<uint32_t>& attempts) {
   std::printf("| ranks | attempts | bytes of records per attempt | per rank | bytes of rows per attempt | ms per attempt | "
               "ms of the next start |\n|---|---|---|---|---|---|---|\n");
   for (const uint32_t some_ranks : ranks) {
     for (const uint32_t some_attempts : attempts) {
       const absl::StatusOr<JournalCosts> costs = MeasureJournal(some_ranks, some_attempts);
-      if (!costs.ok()) {
-        std::fprintf(stderr, "muster-scale-bench: %s\n", std::string(costs.status().message()).c_str());
-        return 1;
-      }
+      if (!costs.ok()) return Fail(costs.status());
       std::printf("| %u | %u | %.0f | %.0f | %.0f | %.1f | %.1f |\n", some_ranks, some_attempts, costs->entry_bytes,
                   costs->entry_bytes / some_ranks, costs->item_bytes, costs->attempt_milliseconds,
                   costs->restart_milliseconds);
@@ -67,16 +85,15 @@ void PrintPlacement(const PlacementRun& run) {
   }
 }
 
-int PrintFleet(FleetRun run) {
+// Runs it in a new scratch folder, which stays after an error, with the logs of the servers.
+template <typename Run>
+int PrintRun(absl::StatusOr<nlohmann::json> (*measure)(const Run&), Run run) {
   const absl::StatusOr<std::filesystem::path> folder =
       MakeScratchFolder(std::filesystem::temp_directory_path(), "muster-scale-bench");
-  if (!folder.ok()) return 1;
+  if (!folder.ok()) return Fail(folder.status());
   run.folder = *folder;
-  const absl::StatusOr<nlohmann::json> result = MeasureFleet(run);
-  if (!result.ok()) {
-    std::fprintf(stderr, "muster-scale-bench: %s\n", std::string(result.status().message()).c_str());
-    return 1;
-  }
+  const absl::StatusOr<nlohmann::json> result = measure(run);
+  if (!result.ok()) return Fail(result.status());
   std::printf("%s\n", result->dump(1).c_str());
   std::error_code error;
   std::filesystem::remove_all(run.folder, error);
@@ -106,6 +123,13 @@ int main(int argc, char** argv) {
   CLI::App* journal = app.add_subcommand("journal", "What attempts of one wide job write");
   journal->add_option("--ranks", ranks, "Numbers of ranks")->delimiter(',')->capture_default_str();
   journal->add_option("--attempts", attempts, "Numbers of attempts")->delimiter(',')->capture_default_str();
+  uint32_t ended = 20000, long_jobs = 200;
+  std::vector<uint32_t> failed = {0, 10, 100};
+  CLI::App* start = app.add_subcommand("start", "A start of a coordinator that remembers many jobs");
+  start->add_option("--ended", ended, "Jobs that have ended, of 8 ranks each")->capture_default_str();
+  start->add_option("--long", long_jobs, "How many of them failed before")->capture_default_str();
+  start->add_option("--failed", failed, "Failed attempts of each of those")->delimiter(',')->capture_default_str();
+
   muster::bench::PlacementRun placement_run;
   CLI::App* placement = app.add_subcommand("placement", "Queues in simulated time, with and without backfill");
   placement->add_option("--workers", placement_run.workers, "Of 8 slots each")->capture_default_str();
@@ -128,6 +152,16 @@ int main(int argc, char** argv) {
   fleet->add_flag("--queued-first", run.queued_first, "Submit all jobs before any agent connects");
   fleet->add_flag("!--no-silence", run.silence, "Leave out 10% of the workers falling silent");
   fleet->add_flag("!--no-restart", run.restart, "Leave out SIGKILL and restart");
+
+  muster::bench::GarbageRun garbage_run;
+  garbage_run.coordinator = run.coordinator;
+  garbage_run.data = std::filesystem::path(argv[0]).parent_path() / "muster-data";
+  CLI::App* garbage = app.add_subcommand("garbage", "Garbage collection through a real coordinator and a real data server");
+  garbage->add_option("--coordinator", garbage_run.coordinator, "The program")->capture_default_str();
+  garbage->add_option("--data", garbage_run.data, "The program")->capture_default_str();
+  garbage->add_option("--blobs", garbage_run.blobs, "Blobs that the data server stores")->capture_default_str();
+  garbage->add_option("--roots", garbage_run.roots, "Of them, manifests that jobs refer to")->capture_default_str();
+  garbage->add_option("--jobs", garbage_run.jobs, "Jobs that have ended and refer to them")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   if (core->parsed()) {
     muster::bench::PrintCore(workers, jobs, repeats);
@@ -138,5 +172,7 @@ int main(int argc, char** argv) {
     muster::bench::PrintPlacement(placement_run);
     return 0;
   }
-  return muster::bench::PrintFleet(std::move(run));
+  if (start->parsed()) return muster::bench::PrintStarts(ended, long_jobs, failed);
+  if (garbage->parsed()) return muster::bench::PrintRun(muster::bench::MeasureGarbage, std::move(garbage_run));
+  return muster::bench::PrintRun(muster::bench::MeasureFleet, std::move(run));
 }

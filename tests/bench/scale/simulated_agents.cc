@@ -33,12 +33,13 @@ class SimulatedSession final : public grpc::ClientBidiReactor<AgentMessage, Coor
   SimulatedSession(const std::shared_ptr<grpc::Channel>& channel, Handler handler)
       : handler_(std::move(handler)), stub_(muster::internal::v1::WorkerService::NewStub(channel)) {
     stub_->async()->Session(&context_, this);
+    AddHold();  // Send starts writes from outside of the reactor
     StartRead(&incoming_);
     StartCall();
   }
   void Send(AgentMessage message) {
     absl::MutexLock lock(&mutex_);
-    if (ended_) return;
+    if (closing_) return;
     outgoing_.push_back(std::move(message));
     if (outgoing_.size() == 1) StartWrite(&outgoing_.front());
   }
@@ -53,7 +54,12 @@ class SimulatedSession final : public grpc::ClientBidiReactor<AgentMessage, Coor
   }
 
   void OnReadDone(bool ok) override {
-    if (!ok) return;
+    if (!ok) {
+      absl::MutexLock lock(&mutex_);
+      closing_ = true;  // before the hold is gone: no write may begin after it
+      RemoveHold();
+      return;
+    }
     handler_(incoming_);
     StartRead(&incoming_);
   }
@@ -74,7 +80,7 @@ class SimulatedSession final : public grpc::ClientBidiReactor<AgentMessage, Coor
   CoordinatorMessage incoming_;
   absl::Mutex mutex_;
   std::deque<AgentMessage> outgoing_ ABSL_GUARDED_BY(mutex_);
-  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  bool closing_ ABSL_GUARDED_BY(mutex_) = false, ended_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 class SimulatedAgent {

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Stands for kind, k3d, ctr, k3s, buildah and others, by the name that it is called by, in the test of deploy/images/load and build. It
-appends to $FAKE_LOG a JSON line per call: its name, its arguments, the image names in the archive that it is given, and the files in
-the folder that it must build from."""
+"""Replaces kind, k3d, ctr, k3s, buildah and others, by the name that it is called by, in the test of deploy/images/load
+and build. It appends to $FAKE_LOG a JSON line per call: its name, its arguments, the image names in the archive that it
+is given, and the files in the folder that it must build from."""
 import io
 import json
 import os

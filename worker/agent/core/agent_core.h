@@ -7,9 +7,9 @@
 //      │ slots held by another, device missing
 //      └──────────────────► Refused
 //
-// Whatever the coordinator does not list is stopped (SIGTERM; after `stop_grace` SIGKILL for the rank's whole group) and
-// forgotten once its last rank has ended: until then it holds its slots. An attempt that asks for such slots waits for
-// them; one that asks for slots of another desired attempt is refused.
+// An attempt that the coordinator does not list is stopped (SIGTERM; after `stop_grace` SIGKILL for each rank's whole
+// process group). It keeps its slots until its last rank has ended, and is then forgotten. An attempt that asks for such
+// slots waits for them; one that asks for slots of another desired attempt is refused.
 //
 // When a rank dies the agent only reports it: what happens to the others is the coordinator's decision.
 //
@@ -19,8 +19,9 @@
 // A lost session changes nothing at first: ranks keep running, reports are kept, and the agent retries forever. After
 // `orphan_after` without one all ranks are stopped, before the coordinator gives their slots to others.
 //
-// An attempt that is to RUN without having been prepared here was started by an earlier instance of this agent. Its ranks
-// died with that instance; that is reported, and they are not started again: their peers cannot take them back.
+// If the coordinator asks for RUN of an attempt that was not prepared here, an earlier instance of this agent started it.
+// Its ranks died with that instance; that is reported, and they are not started again: their peers cannot accept them
+// again.
 #pragma once
 
 #include <filesystem>
@@ -52,7 +53,7 @@ struct AgentCoreOptions {
   std::string log_format = "text";  // of the ranks: text, json
   std::filesystem::path state;
   absl::Duration stop_grace = absl::Seconds(10);
-  absl::Duration drain_timeout = absl::Seconds(100);  // how long ranks have to save and stop after StopAsked
+  absl::Duration drain_timeout = absl::Seconds(100);  // how long ranks may take to save and stop after StopAsked
   absl::Duration exit_grace = absl::Seconds(30);     // from a rank's result to its exit
   absl::Duration welcome_timeout = absl::Seconds(15);
   // The coordinator withholds a silent worker's slots for 10 minutes. This leaves 30 s to notice a dead connection
@@ -76,7 +77,7 @@ class AgentCore {
   absl::Duration next_tick() const;
 
   struct Counters {
-    uint64_t sessions = 0;                       // welcomed ones
+    uint64_t sessions = 0;                       // sessions that were welcomed
     std::map<muster::internal::v1::ExitCause, uint64_t> exits;
   };
   const Counters& counters() const { return counters_; }
@@ -95,7 +96,7 @@ class AgentCore {
     std::optional<absl::Duration> kill_at;
     std::optional<muster::internal::v1::RankActivity> activity;  // the last activity that it reported
     absl::Duration in_phase_since, heard;
-    std::string late;  // what to report if it is still there at kill_at
+    std::string late;  // what to report if it is still running at kill_at
     RankHistory history;
   };
   struct Attempt {
@@ -150,7 +151,7 @@ class AgentCore {
   Actions actions_;  // of the current event
 
   Session session_ = Session::kNone;
-  uint64_t epoch_ = 0;  // the highest seen: an older coordinator is ignored
+  uint64_t epoch_ = 0;  // the highest one seen: older coordinators are ignored
   std::vector<std::string> data_addresses_;
   absl::Duration heartbeat_every_ = absl::Seconds(3);
   absl::Duration backoff_;

@@ -36,7 +36,7 @@ struct RankReported {
   RankKey rank;
   muster::rank::v1::RankMessage message;
 };
-struct RankReportIsBroken {  // the bytes on its pipe are not a message
+struct RankReportIsBroken {  // the rank wrote bytes to its pipe that are not a message
   RankKey rank;
   std::string reason;
 };

@@ -15,7 +15,7 @@ struct RankHistory {
   bool nonsense = false;  // it was killed for invalid messages
 };
 
-// The rank's own result counts first, then what the agent did to it, then the signal or the exit code.
+// The rank's own result has priority, then what the agent did to the rank, then the signal or the exit code.
 muster::internal::v1::RankExited DescribeRankExit(const RankEnded& ended, const RankHistory& history);
 
 }  // namespace muster

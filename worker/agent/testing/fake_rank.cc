@@ -6,7 +6,7 @@
 //   refuse    result PERMANENT, exit 1
 //   noise     bytes on fd 3 that are not a message, then waits
 //   linger    result SUCCESS, and does not exit
-//   variables its environment on stderr, a line per variable; then as wait
+//   variables its environment on stderr, one line per variable; then like wait
 #include <fcntl.h>
 #include <google/protobuf/text_format.h>
 #include <signal.h>

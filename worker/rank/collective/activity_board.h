@@ -25,10 +25,10 @@ class ActivityBoard {
   Entry Read() const;
 
   void SetActivity(absl::string_view activity);  // the activity outside of steps
-  void SetPhase(absl::string_view phase);        // of the step in progress; ends the activity
+  void SetPhase(absl::string_view phase);        // the phase of the step in progress; ends the activity
   void SetStep(uint64_t done);
-  void BeginCollective(absl::string_view operation);  // both of the next two
-  void CountCollective();                             // one was started, which continues while the rank does other things
+  void BeginCollective(absl::string_view operation);  // CountCollective and AwaitCollective
+  void CountCollective();                             // an operation was started; the rank does other things meanwhile
   void AwaitCollective(absl::string_view operation);
   void EndCollective();
 
@@ -41,7 +41,7 @@ class ActivityBoard {
   uint64_t collectives_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-// The group, with each of its operations on the board. The board must outlive it.
+// Wraps the group, so that each of its operations is shown on the board. The board must outlive it.
 std::unique_ptr<Group> MakeObservedGroup(std::unique_ptr<Group> group, ActivityBoard& board);
 
 }  // namespace muster

@@ -38,8 +38,8 @@ class BackendGroup : public Group {
   explicit BackendGroup(at::Device device) : device_(device) {}
   at::Device device() const { return device_; }
 
-  // Contiguous tensors of the device, of which some have elements. Operations and Transfer::Await fail by a status or by an
-  // exception, whose message need not name the operation.
+  // Contiguous tensors on the device, at least one of which has elements. Operations and Transfer::Await fail by a status
+  // or by an exception, whose message need not name the operation.
   virtual Started Gather(std::vector<at::Tensor> pieces) = 0;  // pieces[r]: from rank r to all
   virtual Started AllReduce(at::Tensor tensor) = 0;            // in place
   // own: the sum over the ranks of the rows of `full` that belong to this rank.

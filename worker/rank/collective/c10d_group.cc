@@ -24,7 +24,7 @@ class Waiting : public Transfer {
   const Works works_;
 };
 
-// Adds up what each rank sent of this rank's rows, in rank order.
+// Adds the values that each rank sent for this rank's rows, in rank order.
 class AddingUp final : public Waiting {
  public:
   AddingUp(c10::intrusive_ptr<c10d::Work> work, at::Tensor full, at::Tensor parts, at::Tensor own)

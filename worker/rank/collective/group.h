@@ -1,6 +1,6 @@
 // The collective operations of an attempt's ranks. All ranks start the same operations in the same order.
 //
-// Reductions give every rank equal bits. An operation that fails (a peer is gone, or is later than the time allowed) ends with
+// Reductions give every rank equal bits. An operation that fails (a peer has exited or did not arrive in time) ends with
 // UNAVAILABLE "collective failed: ..."; the group cannot be used afterwards.
 #pragma once
 
@@ -32,14 +32,15 @@ class Group {
   virtual int64_t rank() const = 0;
   virtual int64_t world_size() const = 0;
 
-  // Starts to give all pieces to every rank. pieces[r] is the place of rank r's piece: this rank's holds its values, Wait
+  // Starts to send all pieces to every rank. pieces[r] is the place of rank r's piece: this rank's holds its values, Wait
   // fills the others. Contiguous and of one dtype; piece r has the same number of rows on every rank, which may be 0.
   virtual std::unique_ptr<Pending> StartAllGather(std::vector<at::Tensor> pieces) = 0;
   // Starts to sum a contiguous tensor over the ranks, in place.
   virtual std::unique_ptr<Pending> StartAllReduceSum(at::Tensor tensor) = 0;
   // full [sum of counts, ...] → this rank's rows [counts[rank()], ...] of the sum over all ranks.
   virtual absl::StatusOr<at::Tensor> ReduceScatterRowsSum(const at::Tensor& full, std::span<const int64_t> counts) = 0;
-  // A few bytes of each rank, in rank order. Lengths may differ; up to kShortBytes each travel in one message.
+  // Gathers a few bytes from each rank, in rank order. Lengths may differ; up to kShortBytes each travel in one
+  // message.
   virtual absl::StatusOr<std::vector<std::string>> AllGatherBytes(const std::string& own) = 0;
   static constexpr size_t kShortBytes = 248;
 

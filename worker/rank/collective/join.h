@@ -14,12 +14,12 @@
 namespace muster {
 
 struct JoinOptions {
-  c10::intrusive_ptr<c10d::Store> store;  // fresh: no other group has used it to connect
+  c10::intrusive_ptr<c10d::Store> store;  // new: no other group has used it to connect
   int64_t rank = 0;
   int64_t world_size = 1;
   std::string interface_address = "127.0.0.1";  // the address that Gloo binds; for NCCL see nccl_group.h
   absl::Duration timeout = absl::Minutes(10);   // of joining, and of each operation
-  bool fixed_order_of_sums = true;              // NCCL: the same bytes in every run; Gloo always gives them
+  bool fixed_order_of_sums = true;              // NCCL: the same bytes in every run; Gloo always has them
 };
 
 // CPU tensors. UNAVAILABLE if not all ranks join in time.

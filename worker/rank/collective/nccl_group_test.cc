@@ -29,7 +29,7 @@ using testing::StartsWith;
 
 constexpr int64_t kWorld = 3;
 
-// Runs ranks as threads, all but the rank `absent`.
+// Runs ranks as threads, except the rank `absent`.
 std::vector<absl::Status> RunRanks(absl::Duration timeout, const std::function<absl::Status(Group&)>& body,
                                    int64_t absent = -1, bool fixed_order = true) {
   fake_nccl::World& world = fake_nccl::TheWorld();
@@ -176,7 +176,7 @@ TEST(NcclGroup, TensorsOfAFailedOperationLiveUntilTheAbort) {
   EXPECT_TRUE(freed);
 }
 
-// Only events order what the ranks' streams do: the test double enforces nothing else, however the threads happen to run.
+// Only events order the work of the ranks' streams. The test double enforces no other order.
 TEST(NcclGroup, OperationsAreOrderedWithTheWorkOfTheCallersStreamByEvents) {
   const std::vector<int64_t> counts = {2, 0, 3};
   const auto statuses = RunRanks(absl::Minutes(1), [&](Group& group) -> absl::Status {

@@ -24,7 +24,7 @@ struct ActivationJob {
 
 struct ActivationBackwardJob : ActivationJob {
   const void* d_out = nullptr;  // E [rows, width]
-  void* d_x = nullptr;          // as x; may be d_out where not gated
+  void* d_x = nullptr;          // like x; may be d_out if not gated
   void* d_bias = nullptr;       // P, as many as x has columns, += column sums of d_x before rounding; or null
   void* partial = nullptr;      // scratch memory, P [PartialRows(rows), columns of x]; null if d_bias is
 };

@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(kTileThreads) AttentionForwardKernel(const Att
   float sums[D / 8][4] = {}, top[2] = {-kInfinity, -kInfinity}, total[2] = {0, 0};
   const int64_t end = sequence.sight.EndKey(first, kTile);
   for (int64_t key = sequence.sight.FirstKey(first); key < end; key += kTile) {
-    __syncthreads();  // the tiles before may be in use
+    __syncthreads();  // the previous tiles may be in use
     LoadTile<D>(k, key, kTile, k_tile);
     LoadTile<D>(v, key, kTile, v_tile);
     mask.Draw(first, kTile, key, keep);

@@ -26,8 +26,8 @@ struct AttentionJob {
 };
 
 struct AttentionBackwardJob : AttentionJob {
-  const void* d_out = nullptr;  // as out
-  void* d_qkv = nullptr;        // as qkv
+  const void* d_out = nullptr;  // like out
+  void* d_qkv = nullptr;        // like qkv
   float* delta = nullptr;       // scratch memory [heads, rows]
 };
 

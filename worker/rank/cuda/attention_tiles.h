@@ -11,7 +11,7 @@ namespace muster::cuda {
 
 constexpr int kTile = 64;         // keys, and queries of a block
 constexpr int kTileThreads = 128;  // four warps, each with 16 rows
-constexpr int kKeepBytes = 16;    // per query of a tile: 64 decisions, and as many as their beginning is off a block
+constexpr int kKeepBytes = 16;    // per query of a tile: 64 decisions, and as many more as precede the first one in its block
 
 using Bfloat = __nv_bfloat16;
 
@@ -27,7 +27,7 @@ __device__ __forceinline__ uint32_t PackPair(float low, float high) {
 }
 __device__ __forceinline__ uint32_t LoadPair(const Bfloat* from) { return *reinterpret_cast<const uint32_t*>(from); }
 
-// One head's numbers of a sequence: `from` points to row 0, and rows are `width` apart.
+// The numbers of one head for a sequence: `from` points to row 0, and rows are `width` apart.
 struct HeadRows {
   const Bfloat* from;
   int64_t width, length;

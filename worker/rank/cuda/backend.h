@@ -24,7 +24,7 @@ class CudaBackend {
   virtual const EncoderOps& encoder_ops() = 0;
   virtual const AttentionOps& attention_ops() = 0;
   virtual absl::StatusOr<std::unique_ptr<Group>> JoinNccl(const JoinOptions& options, at::Device device) = 0;
-  // GPUs that this process may use. FAILED_PRECONDITION with CUDA's message where there is none.
+  // The number of GPUs that this process may use. FAILED_PRECONDITION with CUDA's message if there is none.
   virtual absl::StatusOr<int> CountDevices() = 0;
   // Sets the calling thread's device. Autograd's own threads use the devices of their tensors.
   virtual absl::Status SetDevice(at::Device device) = 0;

@@ -9,7 +9,7 @@
 
 namespace muster::cuda {
 
-// Blocks of rows with separate sums: enough to fill a GPU, few enough to be added quickly.
+// The number of blocks of rows with separate sums: enough to fill a GPU, few enough to be added quickly.
 constexpr int64_t kMostPartialRows = 1024;
 inline int64_t RowsPerPartial(int64_t rows) {
   return std::max<int64_t>(1, (rows + kMostPartialRows - 1) / kMostPartialRows);

@@ -30,7 +30,7 @@ struct alignas(16) Packed {
   T values[kPacket];
 };
 
-// Elements of a packet that begins at `column`, as far as they are within the width.
+// Elements of a packet that begins at `column`, those that are within the width.
 __device__ __forceinline__ int CountOf(int64_t width, int64_t column) {
   const int64_t left = width - column;
   return left >= kPacket ? kPacket : left > 0 ? static_cast<int>(left) : 0;

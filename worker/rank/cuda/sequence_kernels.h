@@ -24,8 +24,8 @@ struct PoolJob {
 int Pool(const PoolJob& job, const void* hidden, void* out, void* stream);
 int PoolBackward(const PoolJob& job, const void* d_out, void* d_hidden, void* stream);
 
-// table P [.., width]: table[sorted[i]] += rows[order[i]], i ascending. `sorted` ascends, and of equal ones `order` does:
-// a stable sort of the indices. Rows that share an index are added one after the other, by one block.
+// table P [.., width]: table[sorted[i]] += rows[order[i]], i ascending. `sorted` ascends, and among equal indices `order`
+// ascends: a stable sort of the indices. Rows that share an index are added one after the other, by one block.
 int AddToRows(Element element, const void* rows, const int64_t* sorted, const int64_t* order, int64_t count,
               int64_t width, void* table, void* stream);
 

@@ -26,7 +26,7 @@ class Streams {
  public:
   virtual ~Streams() = default;
 
-  // Returns an event that occurs after all work that the lane holds now.
+  // Returns an event that occurs after all work that is in the lane now.
   virtual std::unique_ptr<StreamEvent> Record(Lane lane) = 0;
   // Work that the lane gets from now on runs after the event. The host does not wait.
   virtual void Wait(Lane lane, const StreamEvent& event) = 0;
@@ -37,8 +37,8 @@ class Streams {
 
   // Starts to copy a tensor of the host to the device, in kUpload. Memory that is not pinned is copied while the host waits.
   virtual at::Tensor Upload(const at::Tensor& host) = 0;
-  // Declares that the lane reads a tensor that another lane made, so that its memory is not reused before. Wait for the other
-  // lane's event first.
+  // Declares that the lane reads a tensor that another lane made, so that its memory is not reused too early. Wait for the
+  // other lane's event first.
   virtual void WillRead(Lane lane, const at::Tensor& tensor) = 0;
 };
 

@@ -1,4 +1,5 @@
-// Copies numbers from the host to a tensor on the device. Use only this to do so: it never waits for the device.
+// Copies numbers from the host to a tensor on the device, without waiting for the device. Use nothing else for such
+// copies.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -1,4 +1,4 @@
-// The embeddings of all texts that a rank's stream of an evaluation holds.
+// Computes the embeddings of all texts in a rank's stream of an evaluation.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -14,7 +14,7 @@ namespace muster {
 // This rank's embeddings, in ascending order of number.
 struct LocalEmbeddings {
   at::Tensor queries, query_numbers, documents, document_numbers;
-  int64_t non_finite = 0;        // how many of them are not finite
+  int64_t non_finite = 0;        // how many of the embeddings are not finite
   std::string first_non_finite;  // 'a query, which begins "[CLS] red fish"'
 };
 

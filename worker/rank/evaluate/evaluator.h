@@ -16,8 +16,8 @@ namespace muster {
 
 struct EvaluationSource {
   muster::internal::v1::EvaluationHeader header;
-  // Reads this rank's next micro-batch into *micro; false after the last. Called by any encoding thread, but by one at a
-  // time.
+  // Reads this rank's next micro-batch into *micro; false after the last. Any encoding thread may call it, but only one
+  // at a time.
   std::function<absl::StatusOr<bool>(muster::internal::v1::MicroBatch* micro)> next;
 };
 
@@ -25,7 +25,7 @@ struct EvaluatorOptions {
   std::vector<std::string> metrics;  // names as common/spec/job_spec.h parses them
   int64_t kept = 1000;               // length of each ranking; at least the largest cutoff
   int64_t queries_at_once = 256;
-  uint64_t cpu_tokens = 1024;  // per call of a CPU thread: a layer's data stays in the core's cache
+  uint64_t cpu_tokens = 1024;  // per call of a CPU thread, so that a layer's data stays in the core's cache
   // BEIR's rule: a document whose id is the query's id is left out of that query's ranking. Its judgment still counts, in
   // the ideal ranking and among the relevant documents.
   bool ignore_identical_ids = false;

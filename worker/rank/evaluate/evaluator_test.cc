@@ -251,7 +251,7 @@ TEST(Evaluate, LeavesOutTheDocumentWithTheQuerysIdAndNotItsTwinsOnAnyNumberOfRan
   auto encoder = Encoder::Random(ProblemConfig(), 1);
   const EvaluationSource whole = IdenticalSource(0, 1);
   for (const bool ignore : {false, true}) {
-    for (const int64_t kept : {3, 100}) {  // 3: the fourth must take the place of the one left out
+    for (const int64_t kept : {3, 100}) {  // 3: the fourth must replace the one that is left out
       const auto expected = PlainMetrics(**encoder, whole.header, ignore, static_cast<size_t>(kept));
       for (const int64_t world_size : {1, 2, 3}) {
         double largest = 0;

@@ -33,7 +33,7 @@ class ExactSearch {
   absl::StatusOr<TopDocuments> Find(int64_t first, int64_t count, int64_t k);
 
   // Call it after the last Find. INVALID_ARGUMENT, the same on all ranks, if any rank's Find computed a score that is not
-  // finite, or any rank passes `also`: its caller has computed one.
+  // finite, or if any rank passes `also` because its caller has computed one.
   absl::Status CheckScores(bool also = false);
 
  private:

@@ -22,7 +22,7 @@ struct Mined {
 // rules: the number of ranks changes it only where rounding decides between two scores.
 //
 // FAILED_PRECONDITION without `source.header.mining`. INVALID_ARGUMENT, the same on all ranks: no query has a positive, these
-// rules leave nothing to mine, or a case in which Evaluate (evaluator.h) returns it. Ignores `options.metrics` and
+// rules leave nothing to mine, or in the cases in which Evaluate (evaluator.h) returns it. Ignores `options.metrics` and
 // `options.ignore_identical_ids`.
 absl::StatusOr<Mined> Mine(const Encoder& encoder, Group& group, EvaluationSource source, const MiningRules& rules,
                            const EvaluatorOptions& options);

@@ -31,9 +31,9 @@ struct RankedDocument {
 // Source: NV-Retriever, arXiv 2407.15831, section 3 (TopK-MarginPos, TopK-PercPos).
 double HighestAllowedScore(const MiningRules& rules, double lowest_positive);
 
-// The query's negatives, highest score first. `ranking`: by descending score, equal scores by ascending document; it has at
-// least last_rank documents that are not excluded, or all documents. `excluded`: ascending. `query`: the query's number, which
-// seeds random sampling.
+// Returns the query's negatives, highest score first. `ranking`: by descending score, equal scores by ascending document;
+// it has at least last_rank documents that are not excluded, or all documents. `excluded`: ascending. `query`: the query's
+// number, which seeds random sampling.
 std::vector<uint32_t> ChooseMined(const MiningRules& rules, uint32_t query, double lowest_positive,
                                   std::span<const uint32_t> excluded, std::span<const RankedDocument> ranking);
 

@@ -30,7 +30,7 @@ struct ModelCard {
 
 struct ExportOptions {
   std::filesystem::path folder;     // new; its parent exists
-  std::filesystem::path tokenizer;  // folder with the tokenizer's files, which are passed on
+  std::filesystem::path tokenizer;  // folder with the tokenizer's files, which are copied
   std::string query_prompt;  // text before queries and passages
   std::string passage_prompt;
   PackedBatch probe;  // embedded by the encoder and by the reloaded folder, for comparison

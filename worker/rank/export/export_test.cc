@@ -123,7 +123,7 @@ TEST_F(ExportTest, TokenizerLosesTruncationAndPadding) {
   EXPECT_EQ(json["version"], "1.0");
 }
 
-// Loaders cut at the length in either file: both have the trained length, whatever the base model's said.
+// Loaders cut at the length in either file: both have the trained length, regardless of the base model's.
 TEST_F(ExportTest, EveryFileNamesTheLengthThatWasTrained) {
   std::ofstream(root_ / "tokenizer/tokenizer_config.json")
       << R"({"do_lower_case":true,"max_length":128,"model_max_length":512,"tokenizer_class":"BertTokenizer"})";

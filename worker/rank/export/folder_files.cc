@@ -94,8 +94,8 @@ Json Dense(const DenseModule& dense) {
           {"activation_function", DenseActivationClass(dense.activation)}};
 }
 
-// "document" is what sentence-transformers' encode_document looks for; "passage" is this project's word. Prompts with
-// other names are passed on unchanged.
+// sentence-transformers' encode_document looks for "document"; this project says "passage". Prompts with
+// other names are copied unchanged.
 Json SentenceTransformersConfig(const EncoderConfig& config, const ExportOptions& options) {
   Json prompts = Json::object();
   for (const auto& [name, text] : config.prompts.by_name) prompts[name] = text;

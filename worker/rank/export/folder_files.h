@@ -15,7 +15,7 @@ namespace muster {
 // config.json, and prompts that training does not use, are copied.
 std::map<std::string, std::string> FolderFiles(const EncoderConfig& config, const ExportOptions& options);
 
-std::string NormalizeFolder(const EncoderConfig& config);  // 2_Normalize, or later behind Dense modules
+std::string NormalizeFolder(const EncoderConfig& config);  // 2_Normalize, or a higher number if Dense modules precede it
 
 // The tokenizer files that a folder lacks if it only has vocab.txt.
 std::string TokenizerConfig(const EncoderConfig& config);

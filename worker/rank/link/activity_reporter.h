@@ -19,8 +19,8 @@ class ActivityReporter {
   struct Options {
     uint32_t rank = 0;
     std::function<std::string()> unreachable;  // the server that the rank waits for; empty: none
-    absl::Duration check_every = absl::Milliseconds(250);  // how often the board is read; a change is sent
-    absl::Duration report_every = absl::Seconds(2);        // sent even without a change: this process is not frozen
+    absl::Duration check_every = absl::Milliseconds(250);  // how often the board is checked for a change to send
+    absl::Duration report_every = absl::Seconds(2);        // sent without a change, too: shows that this process is not frozen
   };
   // Pipe and board must outlive it.
   ActivityReporter(AgentPipe& agent, const ActivityBoard& board, Options options);

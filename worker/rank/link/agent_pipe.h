@@ -22,7 +22,7 @@ class AgentPipe {
 
  private:
   const int descriptor_;
-  absl::Mutex writing_;  // held over write(): a message must not be cut by another thread's
+  absl::Mutex writing_;  // held during write(), so that another thread's message does not split this one
 };
 
 }  // namespace muster

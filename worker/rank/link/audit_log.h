@@ -19,7 +19,7 @@ class AuditLog {
   explicit AuditLog(const muster::rank::v1::RankConfig& config);
 
   // Call it after the step's update and before its checkpoint, so that no checkpoint is ahead of the logs. Each
-  // call is one write to the file: lines of a process that was killed are kept.
+  // call is one write to the file: a process that is killed loses no line.
   absl::Status Append(const StepBatch& batch);
 
  private:

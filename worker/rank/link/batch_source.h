@@ -30,10 +30,10 @@ class BatchSource {
     StepBatch batch;
   };
   static std::unique_ptr<BatchSource> Start(Options options);
-  ~BatchSource();  // ends the thread, and the call in progress
+  ~BatchSource();  // ends the call in progress and the thread
 
   // The next step; nothing if it has not arrived after `patience`. Errors are those of ShareStream::Next and
-  // HostBatchFromShare, and final.
+  // HostBatchFromShare, and are final.
   absl::StatusOr<std::optional<Step>> Next(absl::Duration patience);
 
  private:

@@ -43,7 +43,7 @@ class FileLock {  // held until it goes out of scope, or its process ends
 absl::StatusOr<std::filesystem::path> FetchIntoCache(BlobClient& blobs, const std::string& manifest_digest,
                                                      const std::filesystem::path& cache) {
   if (!IsSha256Hex(manifest_digest)) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", manifest_digest, "\" is no digest of a manifest"));
+    return absl::InvalidArgumentError(absl::StrCat("\"", manifest_digest, "\" is not the digest of a manifest"));
   }
   RETURN_IF_ERROR(MakeFolders(cache));
   ASSIGN_OR_RETURN(const FileLock lock, FileLock::Take(cache / absl::StrCat(manifest_digest, ".lock")));

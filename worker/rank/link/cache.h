@@ -9,7 +9,8 @@
 
 namespace muster {
 
-// CACHE/DIGEST with the manifest's files, whole and verified. One of a host's ranks downloads, the others wait.
+// CACHE/DIGEST with the manifest's files, whole and verified. One of the host's ranks downloads them while the others
+// wait.
 absl::StatusOr<std::filesystem::path> FetchIntoCache(BlobClient& blobs, const std::string& manifest_digest,
                                                      const std::filesystem::path& cache);
 

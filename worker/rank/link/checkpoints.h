@@ -38,12 +38,13 @@ class CheckpointWriter {
   CheckpointWriter(BlobClient& blobs, Options options);
   ~CheckpointWriter();
 
-  // Has the writer's thread prepare the memory of the copies. Without it the first Start takes about five times as long.
+  // Makes the writer's thread prepare the memory of the copies. Without it the first Start takes about five times as
+  // long.
   void Prepare(const Encoder& encoder, const AdamW& optimizer);
   // Whether a checkpoint is still being stored.
   bool Busy() const { return busy_; }
   // Copies the source and begins to store it; waits for the previous checkpoint first, if Busy. A checkpoint that cannot be
-  // stored is logged and skipped: training continues, and the next one is tried. `began`: when the checkpoint did, on
+  // stored is logged and skipped: training continues, and the next one is tried. `began`: when the checkpoint began, by
   // RealClock().Monotonic(). The step log must outlive it.
   void Start(const Source& source, absl::Duration began);
   // Waits until the checkpoint that was started last is stored. Returns its error if it could not be stored.

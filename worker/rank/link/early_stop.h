@@ -12,11 +12,11 @@
 
 namespace muster {
 
-// How many evaluations a job has done after those of `step`.
+// How many evaluations a job has done once those of `step` are done.
 uint64_t EvaluationsDue(const muster::v1::JobSpec& spec, uint64_t step, uint64_t total_steps);
 
-// True once `patience` evaluations in a row, of the last stage, were not better than the best one before them. The stages
-// before it take all their steps: a recipe that ended in its first stage would be another one.
+// True once `patience` evaluations in a row, of the last stage, were not better than the best one before them. Earlier
+// stages always take all their steps: without its last stage, a job would be a different recipe.
 bool StopsEarly(const muster::v1::JobSpec& spec, std::span<const Stage> stages, const TrainingCursor& cursor);
 
 // The report of a job that stopped early; empty if it took all its steps.

@@ -11,8 +11,9 @@
 
 namespace muster {
 
-// Notes that the step of `share` was applied. `applied`: the queries of all ranks that the update holds. Returns the
-// verdict on the epoch if the step ended one that the ledger saw from its beginning. `stage`: the step's stage.
+// Notes that the step of `share` was applied. `applied`: the queries of all ranks that the update was computed from.
+// Returns the verdict on the epoch if the step ended one that the ledger saw from its beginning. `stage`: the step's
+// stage.
 std::optional<muster::internal::v1::EpochClosed> ApplyToLedger(const muster::internal::v1::StepShare& share,
                                                                const QuerySum& applied, const Stage& stage,
                                                                SampleLedger& ledger);

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "common/files.h"
 #include "common/query_values_file.h"
+#include "common/spec/label_noise.h"
 #include "common/spec/stages.h"
 #include "common/spec/training_sets.h"
 #include "common/status.h"
@@ -45,6 +46,7 @@ ModelCard CardFor(const muster::rank::v1::RankConfig& config, const std::optiona
                                      {"positives per query", absl::StrCat(spec.data().positives().per_query())},
                                      {"negatives per query", absl::StrCat(spec.data().negatives().per_query())}});
   if (spec.data().homogeneous_batches()) card.data.push_back({"batches", "each of one training set"});
+  if (const std::string noise = NoiseText(spec.data()); !noise.empty()) card.data.push_back({"label noise", noise});
   std::string objective = muster::v1::Objective_Name(spec.loss().objective()).substr(sizeof("OBJECTIVE_") - 1);
   std::transform(objective.begin(), objective.end(), objective.begin(), [](unsigned char c) { return std::tolower(c); });
   card.settings = {{"objective", objective},

@@ -19,7 +19,7 @@ using muster::internal::v1::RendezvousResponse;
 using std::chrono::milliseconds;
 
 constexpr absl::Duration kSlice = absl::Seconds(10);  // the longest wait of one call; a longer wait takes several calls
-constexpr absl::Duration kGrace = absl::Seconds(10);  // for the answer to travel
+constexpr absl::Duration kGrace = absl::Seconds(10);  // time for the answer to arrive
 
 class GrpcStore final : public c10d::Store {
  public:
@@ -110,7 +110,7 @@ class GrpcStore final : public c10d::Store {
     for (absl::Duration pause = absl::Milliseconds(100);; pause = std::min(2 * pause, absl::Duration(absl::Seconds(5)))) {
       grpc::ClientContext context;
       context.set_wait_for_ready(true);
-      // A call that is not retried outlasts a frozen coordinator.
+      // A call that is not retried must last longer than the coordinator may be frozen.
       const absl::Duration patience = repeat == Repeat::kNo ? absl::FromChrono(timeout_) : wait + kGrace;
       context.set_deadline(absl::ToChronoTime(RealClock().Now() + patience));
       RendezvousResponse response;

@@ -10,7 +10,7 @@
 namespace muster {
 
 // All ranks call it together; rank 0 stores the negatives and makes the data server publish them. Returns a human-readable
-// summary, the same on all ranks. INVALID_ARGUMENT also if somebody else took the dataset's name in the meantime.
+// summary, the same on all ranks. Also INVALID_ARGUMENT if somebody else took the dataset's name in the meantime.
 absl::StatusOr<std::string> RunMining(const EvaluationContext& context, BlobClient& blobs);
 
 }  // namespace muster

@@ -60,6 +60,8 @@ void ProgressReporter::Step(const StepReport& report, uint64_t steps_done, doubl
   }
   (*progress_.mutable_seconds())["other"] = std::max(0.0, other);
   progress_.set_positive_entropy(report.positive_entropy);
+  progress_.mutable_positive_weights()->Assign(report.positive_weights.begin(), report.positive_weights.end());
+  progress_.set_noise_weight(report.noise_weight.value_or(0));
   progress_.set_mean_positive(report.mean_positive);
   progress_.set_mean_negative(report.mean_negative);
   progress_.set_ignored_pairs(static_cast<uint64_t>(report.ignored_pairs));
@@ -87,7 +89,7 @@ void ProgressReporter::Send(bool always) {
   last_sent_ = now;
   muster::rank::v1::RankMessage message;
   *message.mutable_progress() = progress_;
-  agent_.Send(message).IgnoreError();  // other code ends this process if the agent is gone
+  agent_.Send(message).IgnoreError();  // other code ends this process if the agent has exited
 }
 
 }  // namespace muster

@@ -1,4 +1,4 @@
-// Rank 0's progress reports to its agent and its log, not more often than users and metrics can use.
+// Rank 0's progress reports to its agent and its log, no more often than users and metrics need.
 #pragma once
 
 #include <string>
@@ -22,7 +22,7 @@ class ProgressReporter {
 
   // Reports an activity other than training. A new activity is always sent.
   void Activity(const std::string& activity, double done = 0);
-  // `steps_done` steps are done, the last in `seconds`. `always`: send it even if one was sent just now.
+  // `steps_done` steps are done; the last one took `seconds`. `always`: send it even if one was sent just now.
   void Step(const StepReport& report, uint64_t steps_done, double seconds, bool always);
 
  private:

@@ -92,7 +92,7 @@ CheckpointWriter::Options RankParts::OptionsOfWriter() {
           .stored = [this](const muster::v1::CheckpointInfo& checkpoint) {
             RankMessage message;
             *message.mutable_checkpoint()->mutable_checkpoint() = checkpoint;
-            agent.Send(message).IgnoreError();  // an agent that is gone ends this process elsewhere
+            agent.Send(message).IgnoreError();  // if the agent has exited, other code ends this process
           }};
 }
 

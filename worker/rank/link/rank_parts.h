@@ -1,4 +1,4 @@
-// What a rank consists of once it has met the attempt's other ranks and loaded its model.
+// The parts of a rank that has joined the attempt's other ranks and loaded its model.
 #pragma once
 
 #include <atomic>
@@ -34,16 +34,16 @@ namespace muster {
 // Only the training thread uses it. Later members depend on earlier ones, so the order of the members
 // matters.
 struct RankParts {
-  // Connects, meets the other ranks, and loads the model. All ranks of the attempt call this together. The arguments must
+  // Connects, joins the other ranks, and loads the model. All ranks of the attempt call this together. The arguments must
   // outlive the result.
   static absl::StatusOr<std::unique_ptr<RankParts>> Make(const muster::rank::v1::RankConfig& config, AgentPipe& agent,
                                                          const Clock& clock, const std::atomic<StopRequest>& stop);
 
   uint64_t TotalSteps() const { return config.resolved().total_steps(); }
-  // The stage that takes the step after `cursor`, or the last one.
+  // The stage of the step after `cursor`, or the last stage.
   const Stage& CurrentStage() const { return stages[StageAt(stages, cursor.step)]; }
 
-  // Evaluates the model as it is now. `section` is the specification's evaluate or report. `query_values`: as in
+  // Evaluates the current model. `section` is the specification's evaluate or report. `query_values`: as in
   // EvaluatorOptions.
   template <typename Section>
   absl::StatusOr<muster::v1::Evaluation> Evaluate(const std::string& label, const Section& section, const std::string& digest,

@@ -107,7 +107,7 @@ TEST_F(RunRankTest, WithAllCheckpointsDamagedItFailsPermanentlyAndNeverStartsOve
 TEST_F(RunRankTest, WhatOneRankFindsDamagedNoRankContinuesFrom) {
   const Ended whole = Run(config_, 2)[0];
   const RankConfig next = Next(whole);
-  // Rank 1's copies arrive damaged, twice; rank 0's whole.
+  // Rank 1's copies arrive damaged, twice; rank 0's arrive intact.
   std::atomic<int> asked = 0;
   const std::string model = BlobOf(next.checkpoints(0), "model.safetensors");
   cluster_.blobs.before_get = [&](const std::string& digest) {

@@ -34,7 +34,7 @@ struct RankDevice {
 // the rank's other use of torch.
 absl::StatusOr<RankDevice> OpenDevice(const muster::rank::v1::RankConfig& config);
 
-// Meets the attempt's other ranks through the coordinator: over Gloo, or NCCL for tensors of a GPU.
+// Joins the attempt's other ranks through the coordinator: over Gloo, or over NCCL for tensors on a GPU.
 absl::StatusOr<std::unique_ptr<Group>> JoinAttempt(const muster::rank::v1::RankConfig& config,
                                                    const RankChannels& channels, const RankDevice& device);
 

@@ -20,9 +20,9 @@ struct RestoreTarget {
   StepLog* steps = nullptr;  // null: this rank keeps none
 };
 
-// DATA_LOSS if and only if the stored checkpoint is damaged: a blob is missing or has other bytes than its digest says,
-// twice in a row, or a file does not parse or fit. Another try on any host would find the same. Every other error is a fault of
-// this host, a server or a version, and may be temporary; its status is never INVALID_ARGUMENT.
+// DATA_LOSS if and only if the stored checkpoint is damaged: a blob is missing or does not match its digest, twice in a row, or
+// a file does not parse or fit. Another try on any host would find the same. Every other error is a fault of this host, a
+// server or a version, and may be temporary; its status is never INVALID_ARGUMENT.
 absl::StatusOr<RestoredCheckpoint> RestoreStored(const muster::v1::CheckpointInfo& checkpoint, BlobClient& blobs,
                                                  const std::filesystem::path& scratch, const RestoreTarget& target,
                                                  const BlobClient::Progress& progress);

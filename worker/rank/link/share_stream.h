@@ -35,8 +35,8 @@ class ShareStream {
   static std::unique_ptr<ShareStream> Start(Options options);
   ~ShareStream();  // ends the call in progress and the thread
 
-  // The next step's share; nothing if it has not come after `patience`. OUT_OF_RANGE after the last step. Other
-  // errors are the server's and final; FAILED_PRECONDITION: the attempt is stale.
+  // The next step's share; nothing if it has not arrived after `patience`. OUT_OF_RANGE after the last step. Other
+  // errors are the server's, and are final; FAILED_PRECONDITION: the attempt is stale.
   absl::StatusOr<std::optional<muster::internal::v1::StepShare>> Next(absl::Duration patience);
 
  private:

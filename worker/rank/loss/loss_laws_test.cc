@@ -249,8 +249,8 @@ DenseBatch Large(uint64_t seed) {
   return batch;
 }
 
-// The average of rand1lh over all draws. Of a row's draws each has the same share, whatever the other rows draw, so draw k
-// takes positive k of each row that has one.
+// The average of rand1lh over all draws. All draws of a row are equally likely, and independent of the other rows. So draw
+// k takes positive k of each row that has one.
 LossResult AverageOverDraws(const DenseBatch& batch, at::ScalarType type) {
   const LossInput whole = InputFrom(batch, type);
   LossResult sum{.d_queries = at::zeros_like(whole.queries, at::kDouble),

@@ -1,4 +1,5 @@
-// Matryoshka Representation Learning (arXiv 2205.13147): besides whole embeddings, their first numbers are trained.
+// Matryoshka Representation Learning (arXiv 2205.13147): trains the first numbers of embeddings in addition to whole
+// embeddings.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,8 @@ std::vector<EmbeddingCut> CutsOf(const muster::v1::LossSpec& loss);  // empty: o
 
 // The sum over `cuts` of weight times the loss of the embeddings cut to `size`, and its gradients with respect to the
 // whole embeddings. `normalize`: the model's embeddings have length 1, and a cut is divided by its own length again.
-// One cut must be the whole embedding (TORCH_CHECK): counts, similarities, entropy and non-finite values are reported for that
-// cut. Without cuts this is EvaluateLoss.
+// One cut must be the whole embedding (TORCH_CHECK): counts, similarities, entropy, weights and non-finite values are reported
+// for that cut. Without cuts this is EvaluateLoss.
 //
 // Each cut is linear in the rows that a rank holds, so the sum over ranks is exact, as for EvaluateLoss. Memory in addition to
 // that of EvaluateLoss: gradients of one cut, and with `normalize` its embeddings.

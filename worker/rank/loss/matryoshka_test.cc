@@ -56,7 +56,7 @@ RC_GTEST_PROP(Matryoshka, CutsOfRawEmbeddingsMatchTheDenseFormInFloat64, ()) {
   RC_ASSERT(DifferenceToDense(batch, AnyCuts(batch), /*normalize=*/false, at::kDouble) < 1e-11);
 }
 
-// Whole embeddings are used as they are, so the dense form may divide them by their length, 1, but must leave out the
+// Whole embeddings are used unchanged, so the dense form may divide them by their length, 1, but must leave out the
 // slope of that division: the encoder has it.
 RC_GTEST_PROP(Matryoshka, CutsAreNormalizedAgainWhereTheModelNormalizes, ()) {
   DenseBatch batch = AnyBatch();

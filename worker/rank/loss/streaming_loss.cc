@@ -261,6 +261,7 @@ class Streamer {
       std::vector<double> scores(similarities.begin(), similarities.end());
       for (double& score : scores) score /= in_.temperature;
       const std::span<double> gradient(out.d_positives.data() + offset, count);
+      const std::span<const uint8_t> noise(in_.noise.data() + (in_.noise.empty() ? 0 : begin), in_.noise.empty() ? 0 : count);
       const std::span<const double> weights(in_.positive_weights.data() + (in_.positive_weights.empty() ? 0 : begin),
                                             in_.positive_weights.empty() ? 0 : count);
       const RowGradient loss =
@@ -269,6 +270,7 @@ class Streamer {
       result_.entropy_sum += EntropyOf(gradient);
       // R = 0: every valid row has weight 0, and the batch counts as one without a valid row.
       const double weight = in_.row_weights.empty() ? 1.0 : in_.row_weights[row];
+      result_.weights.AddRow(similarities, gradient, noise, weight);
       const double share = in_.total_weight > 0 ? in_.factor * weight / in_.total_weight : 0;
       result_.loss_sum += share * loss.loss;
       for (double& d : gradient) d *= share / in_.temperature;

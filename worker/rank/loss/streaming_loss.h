@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "muster/v1/job.pb.h"
+#include "worker/rank/loss/positive_weights.h"
 #include "worker/rank/loss/row_edges.h"
 #include "worker/rank/loss/tile_ops.h"
 
@@ -34,12 +35,13 @@ struct LossInput {
   at::Tensor passages;  // [columns, d]: all columns of the global batch
   RowEdges positives, ignored;           // of this rank's rows
   std::vector<double> positive_weights;  // one per element of positives.columns, > 0; empty: all equal
+  std::vector<uint8_t> noise;            // one per element of positives.columns: whether data.noise put it there; empty: no
   std::vector<double> row_weights;       // one per row, >= 0; empty: all 1
   double total_weight = 0;               // R: sum of the weights of valid rows of the whole global batch
   muster::v1::Objective objective = muster::v1::OBJECTIVE_JOINTLH;
   double temperature = 0.05;
   // A negative whose similarity exceeds that of the row's lowest positive by more than this is ignored; absent: none is.
-  // Similarities are those of `queries` and `passages` as they are here, in the precision of the tiles.
+  // Similarities are computed from these `queries` and `passages`, in the precision of the tiles.
   std::optional<double> false_negative_margin;
   std::optional<TeacherLists> teacher;  // adds the distillation loss
   bool without_objective = false;       // only the distillation loss; counts and similarities do not change
@@ -64,6 +66,7 @@ struct LossResult {
   int64_t positive_pairs = 0, negative_pairs = 0, ignored_pairs = 0;
   double positive_sum = 0, negative_sum = 0;
   double entropy_sum = 0;  // sum over valid rows of the entropy of the objective's |d s_p| over positives, in nats
+  PositiveWeights weights;
 };
 
 LossResult EvaluateLoss(const LossInput& input);

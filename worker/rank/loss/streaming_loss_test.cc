@@ -6,7 +6,13 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
+#include <span>
+#include <vector>
+
+#include "worker/rank/loss/row.h"
 
 namespace muster {
 namespace {
@@ -129,6 +135,48 @@ TEST(StreamingLoss, APassageFarAboveTheLowestPositiveIsIgnored) {
   EXPECT_EQ(ignored(-2), 4) << "no negative is left";
   input.false_negative_margin = 0.2;
   EXPECT_NEAR(EvaluateLoss(input).negative_sum, -1 + 0.5 + 0.6, 1e-6);
+}
+
+// Against the definition in float64, row by row, whatever the tiles.
+TEST(StreamingLoss, ReportsTheWeightsOfTheObjectivesOwnGradient) {
+  for (int objective = v1::Objective_MIN + 1; objective <= v1::Objective_MAX; ++objective) {
+    LossInput input = Small();
+    input.objective = static_cast<v1::Objective>(objective);
+    input.positives = {.offsets = {0, 2, 3, 5}, .columns = {0, 2, 1, 1, 3}};
+    input.ignored = {.offsets = {0, 0, 0, 0}, .columns = {}};
+    input.noise = {0, 1, 1, 0, 0};
+    input.row_weights = {1, 0.5, 2};
+    input.total_weight = 3.5;
+    input.tile_rows = 1;
+    input.tile_columns = 2;
+    PositiveWeights expected;
+    for (int64_t row = 0; row < 3; ++row) {
+      std::vector<double> all, positives;
+      for (int64_t column = 0; column < 4; ++column) {
+        all.push_back(input.queries[row].to(at::kDouble).dot(input.passages[column].to(at::kDouble)).item<double>());
+      }
+      double negatives = 0;
+      const auto begin = input.positives.columns.begin() + input.positives.begin(row),
+                 end = input.positives.columns.begin() + input.positives.end(row);
+      for (int64_t column = 0; column < 4; ++column) {
+        if (std::find(begin, end, column) == end) negatives += std::exp(all[column] / input.temperature);
+      }
+      for (auto column = begin; column != end; ++column) positives.push_back(all[*column]);
+      std::vector<double> scores = positives, gradient(positives.size());
+      for (double& score : scores) score /= input.temperature;
+      EvaluateRow(input.objective, scores, {}, std::log(negatives), gradient);
+      expected.AddRow(positives, gradient,
+                      std::span(input.noise).subspan(input.positives.begin(row), positives.size()), input.row_weights[row]);
+    }
+    const LossResult result = EvaluateLoss(input);
+    const std::vector<double> shares = result.weights.MeanShares(), expected_shares = expected.MeanShares();
+    ASSERT_EQ(shares.size(), 2) << objective;
+    for (size_t i = 0; i < shares.size(); ++i) EXPECT_NEAR(shares[i], expected_shares[i], 1e-5) << objective;
+    EXPECT_NEAR(result.weights.NoiseShare(), expected.NoiseShare(), 1e-5) << objective;
+    EXPECT_GT(result.weights.NoiseShare(), 0) << objective;
+    input.noise.clear();
+    EXPECT_EQ(EvaluateLoss(input).weights.NoiseShare(), 0);
+  }
 }
 
 TEST(StreamingLoss, WithoutNegativesOnlyJointLhHasALossAndAGradient) {

@@ -46,7 +46,7 @@ TEST(TileProducts, PartsAddUpToTheMatrix) {
     left /= 256;
     EXPECT_LE((rest.abs() / x.to(at::kDouble).abs()).max().item<double>(), left);
   }
-  EXPECT_EQ(Operand::Split(x.to(at::kBFloat16)).parts().size(), 1);  // exact as it is
+  EXPECT_EQ(Operand::Split(x.to(at::kBFloat16)).parts().size(), 1);  // exact without a split
 }
 
 TEST(TileProducts, SplitScoresHaveTheAccuracyOfFloat32) {

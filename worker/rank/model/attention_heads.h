@@ -23,7 +23,7 @@ struct AttentionCall {
   void* d_qkv;
 };
 
-// A vector may be read from the last place on.
+// The width of a bias with 16 extra elements, so that a whole vector can be read at the last position.
 constexpr int64_t BiasWidth(int64_t longest) { return 2 * longest - 1 + 16; }
 
 struct AttentionTask {

@@ -38,7 +38,7 @@ TEST(AttentionInBfloat16, DropoutDoesNotRoundScores) {
   for (const int64_t length : kLengths) rows += length;
   auto generator = at::detail::createCPUGenerator(7);
   at::Tensor qkv = at::randn({rows, 3 * kHidden}, generator, at::TensorOptions().dtype(at::kDouble));
-  qkv.narrow(1, 0, kHidden).add_(4);  // queries and keys of like sign have large scores
+  qkv.narrow(1, 0, kHidden).add_(4);  // queries and keys of the same sign have large scores
   qkv.narrow(1, kHidden, kHidden).add_(2);
   qkv = qkv.to(at::kBFloat16);
   double plain_out = 0, plain_gradient = 0;

@@ -85,7 +85,7 @@ class EncoderOps {
 
   // sum = residual + mask * (product + bias); out = norm(sum). E [T, H].
   // residual, bias (P [H]): optional. `sum` may be `product`; where there is neither residual, bias nor mask, it must
-  // be, and is left as it is. statistics as in EmbedNorm. With an inactive mask T need not be the plan's: rows may be
+  // be, and is unchanged. statistics as in EmbedNorm. With an inactive mask T need not be the plan's: rows may be
   // heads, [T * heads, d].
   virtual void AddNorm(const at::Tensor& product, const at::Tensor& bias, const at::Tensor& residual, const Norm& norm,
                        const RowMask& mask, const SequencePlan& plan, at::Tensor& sum, at::Tensor& statistics,

@@ -104,14 +104,14 @@ TEST_P(FamilyCases, EmbeddingsAndGradientsAreThoseOfTransformers) {
     largest = std::max(largest, off / std::max(norm, 1e-2));
     EXPECT_LE(off, tolerance * std::max(norm, 1e-2)) << name;
   }
-  EXPECT_GE(expected.size(), encoder->parameters().size() - 3);  // one case leaves the tables of embeddings out
+  EXPECT_GE(expected.size(), encoder->parameters().size() - 3);  // one case leaves out the tables of embeddings
   std::cout << "embeddings differ by " << difference << ", gradients by " << largest << "\n";
 }
 
 constexpr double kDropout = 0.2;
 
-// What makes an update independent of the number of ranks, for every family: neither a sequence's embedding nor its
-// gradient depends on what it is packed with, dropout included.
+// An update does not depend on the number of ranks because, for every family, neither a sequence's embedding nor its
+// gradient depends on the sequences that it is packed with, dropout included.
 TEST_P(FamilyCases, EmbeddingsAndGradientsDoNotDependOnTheBatch) {
   const std::unique_ptr<Encoder> encoder = MakeEncoder();
   Fill(*encoder);

@@ -26,7 +26,7 @@ std::vector<at::Tensor> BackwardGradients(Encoder& encoder, const PackedBatch& b
 }
 
 // Trained parameters have the same gradients, to the bit, as if no part were frozen.
-TEST_P(Frozen, LeavesTheOtherGradientsAsTheyAre) {
+TEST_P(Frozen, DoesNotChangeTheOtherGradients) {
   const EncoderConfig config = FamilyTestConfig(GetParam());
   const auto whole = Encoder::Random(config, 1, at::kDouble).value();
   const Dropout dropout{.hidden = 0.2, .attention = 0.2, .seed = 1, .step = 2};

@@ -83,7 +83,8 @@ TEST(EncoderInBfloat16, SeesEveryChangeOfItsParametersAndKeptGraphsDoNot) {
     }
   }
   EXPECT_GT(RelativeDistance(pair.mixed->Encode(batch, {}), before), 0.02);
-  // Masters are not part of a graph's saved tensors: the kept one is still differentiable, with the weights it ran on.
+  // Masters are not part of a graph's saved tensors: the kept one is still differentiable, with the weights that it was
+  // computed with.
   const auto gradients = Gradients(*pair.mixed, kept, batch);
   for (size_t i = 0; i < gradients.size(); ++i) EXPECT_TRUE(at::equal(gradients[i], expected[i]));
   const at::NoGradGuard no_grad;

@@ -61,7 +61,7 @@ Qwen3Layers::Qwen3Layers(const EncoderConfig& config, const Weights& weights, bo
   }
 }
 
-// RMSNorm of each head of queries and keys; values stay as they are.
+// RMSNorm of each head of queries and keys; values are unchanged.
 at::Tensor Qwen3Layers::NormalizeHeads(int64_t index, const at::Tensor& qkv) const {
   const int64_t size = config_.HeadSize(), queries = config_.heads * size, keys = config_.KeyValueHeads() * size;
   const auto heads = [&](int64_t first, int64_t columns, const at::Tensor& weight) {

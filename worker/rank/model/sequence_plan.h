@@ -27,7 +27,7 @@ struct SequencePlan : torch::CustomClassHolder {
   std::vector<uint64_t> keys;                // of each sequence, from seed, step and slot
   int64_t longest = 0;                       // length of the longest sequence
   AttentionKeys attention_keys = AttentionKeys::kSequence;
-  std::vector<int64_t> unpooled;             // tokens at the beginning of each that pooling leaves out; or empty
+  std::vector<int64_t> unpooled;             // per sequence, tokens at its beginning that pooling leaves out; may be empty
   at::Tensor positions;                      // int64 [rows], on the batch's device: of each token in its sequence
   // The same values as tensors for GPU kernels; undefined on the CPU. First rows, with `rows` at the end: [sequences + 1],
   // int64 and, for flash attention, int32; the bits of the keys, and `unpooled` where there are any: int64 [sequences].

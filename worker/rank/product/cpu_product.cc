@@ -153,7 +153,7 @@ MUSTER_INLINE void StoreTile(const ProductJob& job, const Piece& piece) {
   }
 }
 
-// State shared by the threads. The product is cut into units of kRows rows and `columns` columns, columns by columns.
+// State shared by the threads. The product is cut into units of kRows rows and `columns` columns, ordered by column.
 struct Shared {
   const ProductJob& job;
   int64_t columns;       // of a unit, a multiple of the panel

@@ -24,8 +24,9 @@ struct ProductJob {
 
 // Whether this processor has AVX-512, which the kernels need.
 bool CanRunOwnProducts();
-// Whether they are used instead of MKL's: on AMD's processors, where they were measured to be faster. It depends on the
-// processor and on nothing else, since two kinds of kernels round differently.
+// Whether the kernels are used instead of MKL's for products whose right factor is not packed: on AMD's processors, where
+// they were measured to be faster. It depends on the processor and on nothing else, since two kinds of kernels round
+// differently.
 bool UsesOwnProducts();
 
 // Runs on the threads of at::parallel_for. A row of `out` is the same bits whatever the other rows are, and however many

@@ -33,12 +33,12 @@ class Products : public testing::Test {
   }
 };
 
-// A matrix that is stored as it is, or as its transpose.
+// A matrix that is stored directly, or as its transpose.
 at::Tensor Random(int64_t rows, int64_t columns, bool transposed) {
   return transposed ? at::randn({columns, rows}).t() : at::randn({rows, columns});
 }
 
-// The largest error over the sum of the magnitudes of what was added, per element.
+// The largest error of an element, relative to the sum of the magnitudes of its terms.
 double ErrorOf(const at::Tensor& own, const at::Tensor& a, const at::Tensor& b, const at::Tensor& before) {
   const at::Tensor exact = at::mm(a.to(at::kDouble), b.to(at::kDouble)) + before.to(at::kDouble),
                    size = at::mm(a.to(at::kDouble).abs(), b.to(at::kDouble).abs()) + before.to(at::kDouble).abs();
@@ -108,6 +108,15 @@ TEST_F(Products, AreTheSameBitsWithAPackedRightFactor) {
       EXPECT_TRUE(at::equal(plain, packed)) << depth << " deep, transposed " << transposed;
     }
   }
+}
+
+// MKL would read `b` and ignore the copy.
+TEST_F(Products, WithAPackedRightFactorAreOursOnEveryProcessorThatCanRunThem) {
+  const at::Tensor a = at::randn({37, 40}), b = at::randn({40, 70}), bias = at::randn({70});
+  at::Tensor ours = at::empty({37, 70}), out = at::empty({37, 70});
+  RunOwnProduct(a, b, bias, /*add=*/false, ours);
+  MultiplyInto(a, at::zeros_like(b), bias, out, PackRightFactor(b));
+  EXPECT_TRUE(at::equal(ours, out));
 }
 
 TEST_F(Products, KeepNotANumberAndInfinity) {

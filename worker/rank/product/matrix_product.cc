@@ -12,9 +12,10 @@ namespace {
 
 bool IsDense(const at::Tensor& matrix) { return matrix.stride(0) == 1 || matrix.stride(1) == 1; }
 
-bool IsOwn(const at::Tensor& a, const at::Tensor& b, const at::Tensor& out) {
+// `packed`: the copy of `b` exists, which only our kernels can read.
+bool IsOwn(const at::Tensor& a, const at::Tensor& b, const at::Tensor& out, bool packed) {
   return out.is_cpu() && out.scalar_type() == at::kFloat && out.numel() > 0 && a.size(1) > 0 && out.stride(1) == 1 &&
-         IsDense(a) && IsDense(b) && UsesOwnProducts();
+         IsDense(a) && IsDense(b) && (packed || UsesOwnProducts());
 }
 
 Matrix MatrixOf(const at::Tensor& tensor) {
@@ -30,7 +31,7 @@ at::Tensor PackForOwnProduct(const at::Tensor& b) {
 }
 
 at::Tensor PackRightFactor(const at::Tensor& b) {
-  const bool used = b.is_cpu() && b.scalar_type() == at::kFloat && b.numel() > 0 && IsDense(b) && UsesOwnProducts();
+  const bool used = b.is_cpu() && b.scalar_type() == at::kFloat && b.numel() > 0 && IsDense(b) && CanRunOwnProducts();
   return used ? PackForOwnProduct(b) : at::Tensor();
 }
 
@@ -52,7 +53,7 @@ void RunOwnProduct(const at::Tensor& a, const at::Tensor& b, const at::Tensor& b
 
 void MultiplyInto(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, at::Tensor& out,
                   const at::Tensor& packed_b) {
-  if (IsOwn(a, b, out)) return RunOwnProduct(a, b, bias, /*add=*/false, out, packed_b);
+  if (IsOwn(a, b, out, packed_b.defined())) return RunOwnProduct(a, b, bias, /*add=*/false, out, packed_b);
   if (bias.defined()) {
     at::addmm_out(out, bias, a, b);
   } else {
@@ -61,7 +62,7 @@ void MultiplyInto(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bi
 }
 
 void AddProductTo(const at::Tensor& a, const at::Tensor& b, at::Tensor& out) {
-  if (IsOwn(a, b, out)) return RunOwnProduct(a, b, {}, /*add=*/true, out);
+  if (IsOwn(a, b, out, /*packed=*/false)) return RunOwnProduct(a, b, {}, /*add=*/true, out);
   out.addmm_(a, b);
 }
 

@@ -12,8 +12,9 @@ void MultiplyInto(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bi
 // out += a b.
 void AddProductTo(const at::Tensor& a, const at::Tensor& b, at::Tensor& out);
 
-// A copy of `b` that makes repeated products with it cheaper, valid while `b` does not change. Results have the same bits.
-// Undefined if products of this type on this processor need no copy.
+// A copy of `b` that makes repeated products with it cheaper, valid while `b` does not change. Products with the copy run on
+// the kernels of cpu_product.h on every processor that has AVX-512; without it they run on MKL where UsesOwnProducts() is
+// false, which rounds differently. Undefined if products of this type on this processor need no copy.
 at::Tensor PackRightFactor(const at::Tensor& b);
 
 // Computes either with the kernels of cpu_product.h, whose requirements on processor, type and strides must be met.

@@ -71,6 +71,16 @@ absl::Status CheckWeights(const StepBatch& batch) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::vector<uint8_t>> NoiseFrom(const Field<uint32_t>& positions, size_t positives) {
+  std::vector<uint8_t> noise;
+  if (!positions.empty()) noise.resize(positives);
+  for (const uint32_t position : positions) {
+    if (position >= positives) return Bad(absl::StrCat("noise_positives: ", position, " of ", positives));
+    noise[position] = 1;
+  }
+  return noise;
+}
+
 absl::Status CheckTeacher(const StepBatch& batch) {
   if (batch.teacher_scores.size() != batch.teacher_lists.columns.size()) {
     return Bad("teacher_scores has another size than teacher_columns");
@@ -101,6 +111,7 @@ absl::StatusOr<StepBatch> Parse(const StepShare& share, const EncoderConfig& con
                   .row_end = share.row_end(),
                   .positive_weights = {share.positive_weights().begin(), share.positive_weights().end()},
                   .row_weights = {share.row_weights().begin(), share.row_weights().end()},
+                  .has_noise = share.has_noise(),
                   .total_weight = share.total_weight(),
                   .teacher_scores = {share.teacher_scores().begin(), share.teacher_scores().end()},
                   .plan_digest = share.plan_digest(),
@@ -120,6 +131,7 @@ absl::StatusOr<StepBatch> Parse(const StepShare& share, const EncoderConfig& con
                    EdgesFrom("positive", share.positive_offsets(), share.positives(), rows, batch.passage_count));
   ASSIGN_OR_RETURN(batch.ignored,
                    EdgesFrom("ignored", share.ignored_offsets(), share.ignored(), rows, batch.passage_count));
+  ASSIGN_OR_RETURN(batch.noise, NoiseFrom(share.noise_positives(), batch.positives.columns.size()));
   if (!share.teacher_offsets().empty()) {
     ASSIGN_OR_RETURN(batch.teacher_lists,
                      EdgesFrom("teacher", share.teacher_offsets(), share.teacher_columns(), rows, batch.passage_count));

@@ -22,6 +22,8 @@ struct StepBatch {
   int64_t row_begin = 0, row_end = 0;
   RowEdges positives, ignored;  // of this rank's rows
   std::vector<double> positive_weights, row_weights;
+  bool has_noise = false;      // the data server knows data.noise, and the job has it
+  std::vector<uint8_t> noise;  // one per element of positives.columns: whether the noise put it there; empty: no
   double total_weight = 0;
   // Columns of this rank's rows that a teacher scored, and the scores. rows() is 0 if the share has no lists, as in a job
   // without distillation.

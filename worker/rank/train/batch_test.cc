@@ -29,6 +29,27 @@ TEST(BatchFromShare, TakesAGoodShare) {
   EXPECT_GT(batch->tokens, 0);
 }
 
+TEST(BatchFromShare, MarksThePositivesThatNoisePutThere) {
+  Problem problem = MakeProblem(1, false);
+  const auto clean = BatchFromShare(ShareOf(problem, 0, 1, 40), ProblemConfig(), at::kCPU);
+  ASSERT_TRUE(clean.ok()) << clean.status();
+  EXPECT_FALSE(clean->has_noise);
+  EXPECT_TRUE(clean->noise.empty());
+  problem.noisy = true;
+  StepShare share = ShareOf(problem, 0, 1, 40);
+  const auto noisy = BatchFromShare(share, ProblemConfig(), at::kCPU);
+  ASSERT_TRUE(noisy.ok()) << noisy.status();
+  EXPECT_TRUE(noisy->has_noise);
+  ASSERT_EQ(noisy->noise.size(), noisy->positives.columns.size());
+  for (int64_t row = 0; row < noisy->positives.rows(); ++row) {
+    for (int64_t e = noisy->positives.begin(row); e < noisy->positives.end(row); ++e) {
+      EXPECT_EQ(noisy->noise[e] != 0, IsNoise(static_cast<uint32_t>(row), static_cast<uint32_t>(noisy->positives.columns[e])));
+    }
+  }
+  share.add_noise_positives(static_cast<uint32_t>(share.positives_size()));
+  EXPECT_THAT(std::string(Parse(share).message()), HasSubstr("noise_positives: "));
+}
+
 // The share with its tokens in 16 bits.
 StepShare Narrow(StepShare share) {
   for (auto& micro : *share.mutable_micro_batches()) {

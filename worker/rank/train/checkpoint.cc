@@ -84,7 +84,8 @@ absl::StatusOr<TrainingCursor> CursorFrom(const std::string& text) {
   }
 }
 
-// Nobody reads the copy soon, so its lines need not be fetched before they are written: a third less traffic.
+// The copy is not read soon, so its cache lines need not be fetched before they are written. That saves a third of the
+// traffic.
 void CopyPastCaches(void* to, const void* from, size_t bytes) {
   auto* target = static_cast<char*>(to);
   const auto* source = static_cast<const char*>(from);

@@ -211,7 +211,7 @@ TEST(Checkpoint, AFaultOfTheHostOrAnotherVersionIsNotDamage) {
     return RestoreCheckpoint(folder, digest, *run.encoder, run.trainer.optimizer()).status().code();
   };
   EXPECT_EQ(code_of("e"), absl::StatusCode::kFailedPrecondition);
-  std::filesystem::remove(folder / "model.safetensors");  // as by a cleanup of temporary folders
+  std::filesystem::remove(folder / "model.safetensors");  // as a cleanup of temporary folders would do
   EXPECT_EQ(code_of("d"), absl::StatusCode::kNotFound);
   std::filesystem::create_directory(folder / "model.safetensors");
   EXPECT_NE(code_of("d"), absl::StatusCode::kDataLoss);

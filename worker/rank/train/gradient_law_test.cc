@@ -137,7 +137,7 @@ INSTANTIATE_TEST_SUITE_P(Objectives, GradientLaw,
                                          OBJECTIVE_SUMMARGLH, OBJECTIVE_LSEPAIR, OBJECTIVE_MEAN1LH),
                          [](const auto& info) { return Objective_Name(info.param); });
 
-// Beside each objective, alone, and with cut embeddings.
+// With each objective, without an objective, and with cut embeddings.
 TEST(GradientLawCorner, HoldsForDistillation) {
   for (const DistillKind kind : {DISTILL_KIND_KL, DISTILL_KIND_MARGIN_MSE}) {
     for (const auto& [objective, only, cut] : {std::tuple(OBJECTIVE_JOINTLH, false, false), {OBJECTIVE_LSEPAIR, false, true},

@@ -48,7 +48,8 @@ class GradientReduction {
   Group& group_;
   std::vector<std::pair<std::shared_ptr<torch::autograd::Node>, uintptr_t>> hooks_;  // the node of each hook, and its key
 
-  // On a GPU, parameters to which a hand-written backward has added report on the calling thread, the others on autograd's.
+  // On a GPU, parameters to which a hand-written backward has added report on the calling thread, the others on autograd's
+  // threads.
   mutable absl::Mutex mutex_;
   std::vector<bool> ready_ ABSL_GUARDED_BY(mutex_);       // by parameter
   std::vector<int64_t> missing_ ABSL_GUARDED_BY(mutex_);  // by bucket: parameters that are not ready

@@ -32,7 +32,7 @@ AdamW::AdamW(std::span<const Parameter> parameters, const AdamWOptions& options,
   if (rate_groups_.empty()) rate_groups_.resize(parameters_.size());
   TORCH_CHECK(rate_groups_.size() == parameters_.size(), rate_groups_.size(), " groups for ", parameters_.size(),
               " parameters");
-  // Two of each rate: with decay, and without.
+  // Two groups per rate: with decay, and without.
   const size_t rates = parameters_.empty() ? 1 : *std::ranges::max_element(rate_groups_) + 1;
   groups_.resize(2 * rates);
   for (size_t i = 0; i < groups_.size(); ++i) {

@@ -29,8 +29,8 @@ class AdamW {
   AdamW(std::span<const Parameter> parameters, const AdamWOptions& options, std::vector<size_t> rate_groups = {});
 
   // One update, which increments the parameters' versions. gradients[i] belongs to parameter i, has its shape and type, and
-  // is contiguous. The update is that of g = gradient_scale * gradients[i]; the CPU leaves the gradients as they are, a GPU
-  // stores g in their place.
+  // is contiguous. The update is that of g = gradient_scale * gradients[i]; the CPU does not change the gradients, a GPU
+  // overwrites them with g.
   //   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
   //   p = p (1 - rate * decay) - rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
   // `rate` is learning_rates[the parameter's group].
@@ -76,7 +76,7 @@ class AdamW {
   std::vector<at::Tensor> averages_, squares_;  // in the parameters' order
   std::vector<Group> groups_;
   std::vector<Stretch> stretches_;
-  at::Tensor steps_;  // step_ as float32, where the parameters are
+  at::Tensor steps_;  // step_ as float32, on the parameters' device
   uint64_t step_ = 0;
 };
 

@@ -117,7 +117,7 @@ TEST(AdamW, EqualsTorchsFusedKernel) {
   EXPECT_LE(largest, 1e-12);
 }
 
-// Groups of parameters with rates of their own, and weight decay, against torch's kernel called once per group.
+// Groups of parameters with separate rates, and weight decay, against torch's kernel called once per group.
 TEST(AdamW, RatesOfGroupsAreTorchsParameterGroups) {
   const LargeCase large = LargeTensors(at::kDouble);
   const std::vector<size_t> groups = {0, 2, 1, 2, 0};

@@ -13,6 +13,7 @@
 #include "absl/strings/strip.h"
 #include "common/files.h"
 #include "common/status.h"
+#include "worker/rank/loss/positive_weights.h"
 
 namespace muster {
 namespace {
@@ -23,6 +24,22 @@ std::string Exactly(double value) {
   return {text, std::to_chars(text, text + sizeof(text), value).ptr};
 }
 
+// ",positive_weight_1,…,noise_weight"
+std::string WeightColumns() {
+  std::string text;
+  for (size_t place = 1; place <= kRankedPositives; ++place) absl::StrAppend(&text, ",positive_weight_", place);
+  return text + ",noise_weight";
+}
+
+// Empty where there is no such positive, or no noise. Six digits, because there are nine of them in every line.
+std::string WeightValues(const StepReport& report) {
+  std::string text;
+  for (size_t place = 0; place < kRankedPositives; ++place) {
+    text += place < report.positive_weights.size() ? absl::StrFormat(",%.6g", report.positive_weights[place]) : ",";
+  }
+  return text + (report.noise_weight.has_value() ? absl::StrFormat(",%.6g", *report.noise_weight) : ",");
+}
+
 std::string Seconds(double seconds) { return absl::StrFormat("%.6f", seconds); }
 
 }  // namespace
@@ -31,7 +48,7 @@ std::string StepLogHeader() {
   const auto column = [](std::string* out, StepPhase phase) { absl::StrAppend(out, PhaseName(phase), "_seconds"); };
   return absl::StrCat("step,attempt,time,loss,learning_rate,gradient_norm,queries,valid_rows,tokens,ignored_pairs,"
                       "mean_positive,mean_negative,positive_entropy,queries_per_second,seconds,",
-                      absl::StrJoin(kStepPhases, ",", column), "\n");
+                      absl::StrJoin(kStepPhases, ",", column), WeightColumns(), "\n");
 }
 
 std::string StepLogLine(const StepReport& report, uint32_t attempt, double seconds, absl::Time now) {
@@ -50,7 +67,7 @@ std::string StepLogLine(const StepReport& report, uint32_t attempt, double secon
     const auto spent = report.seconds.find(phase);
     absl::StrAppend(&line, ",", Seconds(spent == report.seconds.end() ? 0 : spent->second));
   }
-  return line + "\n";
+  return absl::StrCat(line, WeightValues(report), "\n");
 }
 
 AdoptedStepLog AdoptStepLog(const std::string& text, uint64_t steps) {

@@ -36,14 +36,23 @@ TEST(StepLogLine, HasAValueForEveryColumnAndCountsStepsFromOne) {
   const std::string line = StepLogLine(ReportOf(4), 2, 2, absl::UnixEpoch() + absl::Milliseconds(1500));
   EXPECT_EQ(line,
             "5,2,1970-01-01T00:00:01.500Z,0.3333333333333333,2e-05,0.25,32,31,4000,7,0.5,-0.125,0.75,16.000,2.000000,"
-            "0.000000,0.500000,0.000000,0.125000,0.000000,0.000000,0.000000\n");
+            "0.000000,0.500000,0.000000,0.125000,0.000000,0.000000,0.000000,,,,,,,,,\n");
   const std::vector<std::string> columns = absl::StrSplit(StepLogHeader(), ',');
   const std::vector<std::string> values = absl::StrSplit(line, ',');
   ASSERT_EQ(columns.size(), values.size());
   EXPECT_EQ(columns[0], "step");
   EXPECT_EQ(columns[12], "positive_entropy");
   EXPECT_EQ(columns[16], "encode_seconds");
-  EXPECT_EQ(columns.back(), "optimise_seconds\n");
+  EXPECT_EQ(columns[21], "optimise_seconds");
+  EXPECT_EQ(columns[22], "positive_weight_1");
+  EXPECT_EQ(columns.back(), "noise_weight\n");
+}
+
+TEST(StepLogLine, HasTheSharesOfTheGradientThatAreKnown) {
+  StepReport report = ReportOf(0);
+  report.positive_weights = {2.0 / 3, 1.0 / 3};
+  report.noise_weight = 0;
+  EXPECT_THAT(StepLogLine(report, 1, 1, absl::UnixEpoch()), ::testing::EndsWith(",0.666667,0.333333,,,,,,,0\n"));
 }
 
 TEST(StepLogLine, ReadsBackAsTheSameBits) {
@@ -91,7 +100,7 @@ TEST_F(StepLogTest, ContinuesFromACheckpointWithoutTheDeadAttemptsLaterSteps) {
   ASSERT_TRUE(first.Clear().ok());
   for (uint64_t step = 0; step < 2; ++step) ASSERT_TRUE(first.Append(ReportOf(step), 1, 1, absl::UnixEpoch()).ok());
   const uint64_t size = first.Size();
-  ASSERT_TRUE(first.Append(ReportOf(2), 1, 1, absl::UnixEpoch()).ok());  // during the write, so lost
+  ASSERT_TRUE(first.Append(ReportOf(2), 1, 1, absl::UnixEpoch()).ok());  // appended during the write, so not written
   ASSERT_TRUE(first.WriteTo(folder_ / "checkpoint", size).ok());
 
   StepLog second(folder_ / "second.csv");

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <vector>
 
 #include "common/sample_ledger.h"
 #include "worker/rank/device/step_phase.h"
@@ -16,13 +18,15 @@ struct StepReport {
   int64_t negative_pairs = 0;                   // 0: no query had a negative
   double mean_positive = 0, mean_negative = 0;  // similarities, before temperature
   double positive_entropy = 0;                  // mean over valid rows, in nats
+  std::vector<double> positive_weights;         // shares of the gradient over positives (PositiveWeights::MeanShares)
+  std::optional<double> noise_weight;           // share of it on positives that data.noise put there; absent: the job has none
   QuerySum applied;                             // the queries, of all ranks, that the update was computed from
   uint64_t gathered_bytes = 0;                  // of the embeddings of all ranks
   double rank_skew_seconds = 0;                 // slowest minus fastest rank's own work, in the previous step
   double product_share = 0;                     // share reached of the device's product rate; set by the caller; 0: unknown
   uint64_t peak_memory_bytes = 0;               // 0: not measured
-  StopRequest stop = StopRequest::kNone;        // a rank was asked to stop: all do, after this step
-  // Without kData, which the caller adds. On a GPU these are those of the previous step: its events are read after they have
+  StopRequest stop = StopRequest::kNone;        // a rank was asked to stop: all ranks stop after this step
+  // Without kData, which the caller adds. On a GPU these belong to the previous step: its events are read after they have
   // passed, so that no phase waits for the device.
   PhaseSeconds seconds;
 };

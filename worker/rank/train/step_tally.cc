@@ -11,6 +11,7 @@ void MergeTallies(const std::vector<Tally>& tallies, StepReport& report) {
     sum.positive_sum += tally.positive_sum;
     sum.negative_sum += tally.negative_sum;
     sum.entropy_sum += tally.entropy_sum;
+    sum.weights.Add(tally.weights);
     sum.valid_rows += tally.valid_rows;
     sum.positive_pairs += tally.positive_pairs;
     sum.negative_pairs += tally.negative_pairs;
@@ -31,6 +32,8 @@ void MergeTallies(const std::vector<Tally>& tallies, StepReport& report) {
   report.mean_positive = mean(sum.positive_sum, sum.positive_pairs);
   report.mean_negative = mean(sum.negative_sum, sum.negative_pairs);
   report.positive_entropy = mean(sum.entropy_sum, sum.valid_rows);
+  report.positive_weights = sum.weights.MeanShares();
+  report.noise_weight = sum.weights.NoiseShare();
 }
 
 }  // namespace muster

@@ -10,6 +10,7 @@
 #include "common/sample_ledger.h"
 #include "common/status.h"
 #include "worker/rank/collective/group.h"
+#include "worker/rank/loss/positive_weights.h"
 #include "worker/rank/train/step_report.h"
 
 namespace muster {
@@ -21,6 +22,7 @@ struct Tally {
   int64_t faulty = 0;       // an embedding or a score is not finite
   int64_t faulty_row = -1;  // of the global batch: the query whose scores may not be finite
   int64_t stop = 0;
+  PositiveWeights weights;
   QuerySum queries;         // of this rank's rows
   double work_seconds = 0;  // this rank's, of the previous step; 0: there was none
 };

@@ -1,5 +1,5 @@
 // A recording of steps that Perfetto (https://ui.perfetto.dev) and chrome://tracing open: every operation of LibTorch,
-// the phases of a step, and on a GPU its kernels. By LibTorch's own profiler (Kineto).
+// the phases of a step, and on a GPU its kernels. LibTorch's own profiler (Kineto) makes it.
 #pragma once
 
 #include <cstdint>

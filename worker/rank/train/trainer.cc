@@ -16,6 +16,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/exception_status.h"
+#include "common/spec/label_noise.h"
 #include "common/spec/stages.h"
 #include "common/status.h"
 #include "worker/rank/device/upload.h"
@@ -82,6 +83,7 @@ absl::StatusOr<TrainerOptions> TrainerOptionsFrom(const muster::v1::JobSpec& spe
                attention = model.has_dropout() ? model.dropout() : config.attention_dropout;
   return TrainerOptions{.optimizer = spec.optimizer(),
                         .loss = spec.loss(),
+                        .label_noise = HasNoise(spec.data()),
                         .keep_activations = spec.batch().keep_activations(),
                         .seed = spec.seed(),
                         .hidden_dropout = model.has_hidden_dropout() ? model.hidden_dropout() : hidden,
@@ -187,6 +189,7 @@ LossResult Trainer::EvaluateOwnRows(const StepBatch& batch, const at::Tensor& by
                              .positives = batch.positives,
                              .ignored = batch.ignored,
                              .positive_weights = batch.positive_weights,
+                             .noise = batch.noise,
                              .row_weights = batch.row_weights,
                              .total_weight = batch.total_weight,
                              .objective = loss.objective(),
@@ -212,6 +215,7 @@ absl::Status Trainer::ExchangeTallies(const StepBatch& batch, const LossResult& 
               .ignored_pairs = loss.ignored_pairs,
               .tokens = batch.tokens,
               .stop = static_cast<int64_t>(stop),
+              .weights = loss.weights,
               .work_seconds = own_work_};
   for (const uint64_t digest : batch.query_digests) tally.queries.Add(digest);
   if (loss.first_non_finite_row >= 0) tally.faulty_row = batch.row_begin + loss.first_non_finite_row;
@@ -221,6 +225,7 @@ absl::Status Trainer::ExchangeTallies(const StepBatch& batch, const LossResult& 
     if (other.faulty != 0) return ExplainNonFinite(batch, by_slot, other.faulty_row);
   }
   MergeTallies(tallies, report);
+  if (!options_.label_noise) report.noise_weight.reset();
   return absl::OkStatus();
 }
 
@@ -287,6 +292,11 @@ absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, StopRe
     return absl::FailedPreconditionError(
         absl::StrCat("step ", batch.step, ": the data server sent no teacher's scores, and the job has loss.distill. Upgrade "
                      "the data server."));
+  }
+  if (options_.label_noise && !batch.has_noise) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("step ", batch.step, ": the data server does not know data.noise, and the job has it. Upgrade the data "
+                     "server."));
   }
   phases_.Begin();
   AwaitUpload(batch, *streams_);

@@ -36,12 +36,13 @@ namespace muster {
 // A stage of the job (common/spec/stages.h).
 struct TrainingStage {
   uint64_t begin = 0, steps = 1;        // of the job's steps
-  muster::v1::OptimizerSpec optimizer;  // its rate and schedule count
+  muster::v1::OptimizerSpec optimizer;  // its learning rate and schedule apply
 };
 
 struct TrainerOptions {
   muster::v1::OptimizerSpec optimizer;
   muster::v1::LossSpec loss;
+  bool label_noise = false;       // the job has data.noise
   uint64_t keep_activations = 0;  // budget for kept graphs in bytes; other micro-batches are replayed
   uint64_t seed = 0;
   double hidden_dropout = 0, attention_dropout = 0;
@@ -73,7 +74,7 @@ class Trainer {
   // One update. Errors are equal on all ranks, except where a collective fails (UNAVAILABLE). INVALID_ARGUMENT: an
   // embedding, a score or the gradient is not finite; the message names the text at fault if it is known. Nothing was
   // updated. FAILED_PRECONDITION: the ranks hold different plans, or different assignments of a plan to ranks (reason
-  // RANKS_DISAGREE); or a share has no teacher's scores although the job distills.
+  // RANKS_DISAGREE); or a share has no teacher's scores although the job distills, or none of data.noise although the job has it.
   absl::StatusOr<StepReport> Step(const StepBatch& batch, StopRequest stop = StopRequest::kNone);
 
   // The part of Step before the update: gradients() then holds the sums over all ranks, in the parameters' order,

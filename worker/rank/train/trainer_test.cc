@@ -7,9 +7,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <functional>
 #include <limits>
+#include <optional>
 
 #include "common/files.h"
 #include "common/sample_ledger.h"
@@ -159,7 +162,8 @@ std::vector<Parameter> WeightsAfterSteps(const EncoderConfig& config, const Trai
   return weights;
 }
 
-// A frozen part neither moves nor changes what the others learn. It has no gradient, and so no share of the reduction.
+// A frozen part does not change, and does not affect the training of the other parts. It has no gradient, and so no
+// share of the reduction.
 TEST(Trainer, AFrozenPartIsOneWhoseRateIsZeroToTheBitAndHasNoGradients) {
   EncoderConfig frozen = ProblemConfig();
   frozen.frozen = {"embeddings", "layers.0"};
@@ -177,7 +181,7 @@ TEST(Trainer, AFrozenPartIsOneWhoseRateIsZeroToTheBitAndHasNoGradients) {
     ASSERT_EQ(of_frozen[i].name, first.name) << "in the order of the whole model";
     const bool embeds = first.name.starts_with("embeddings."), is_frozen = embeds || first.name.starts_with("encoder.layer.0.");
     if (is_frozen) frozen_numbers += first.value.numel();
-    if (first.name.ends_with("key.bias")) continue;  // their gradients are 0 but for rounding
+    if (first.name.ends_with("key.bias")) continue;  // their gradients are 0 up to rounding
     EXPECT_EQ(at::equal(of_frozen[i].value, first.value), is_frozen) << first.name;
     EXPECT_EQ(at::equal(of_rates[i].value, first.value), embeds) << first.name;
   }
@@ -271,6 +275,78 @@ TEST(Trainer, RefusesRanksWithDifferentPlans) {
     EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
     EXPECT_EQ(ReasonOf(status), kRanksDisagree);
   }
+}
+
+// The figures of the whole batch: equal bits on all ranks of a world, and equal but for rounding in all worlds.
+TEST(Trainer, ReportsHowTheGradientIsSharedAlikeOnAnyNumberOfRanks) {
+  for (const Objective objective : {OBJECTIVE_JOINTLH, OBJECTIVE_JOINTLH_SUM, OBJECTIVE_SUMMARGLH, OBJECTIVE_LSEPAIR,
+                                    OBJECTIVE_MEAN1LH}) {
+    Problem problem = MakeProblem(9, false);
+    problem.noisy = true;
+    std::vector<double> shares_of_one;
+    double noise_of_one = 0, largest = 0;
+    for (const int64_t world_size : {1, 2, 3, 4, 8}) {
+      std::vector<StepReport> reports(world_size);
+      const auto statuses = RunInProcessRanks(world_size, [&](Group& group) -> absl::Status {
+        auto encoder = Encoder::Random(ProblemConfig(), kWeightSeed);
+        TrainerOptions options = Options(objective, 0.1, 0);
+        options.label_noise = true;
+        Trainer trainer(**encoder, group, RealClock(), options);
+        const auto batch = BatchFromShare(ShareOf(problem, group.rank(), world_size, 40), ProblemConfig(), at::kCPU);
+        if (!batch.ok()) return batch.status();
+        const auto report = trainer.Differentiate(*batch);
+        if (!report.ok()) return report.status();
+        reports[group.rank()] = *report;
+        return absl::OkStatus();
+      });
+      for (const absl::Status& status : statuses) ASSERT_TRUE(status.ok()) << status;
+      for (const StepReport& report : reports) {
+        EXPECT_EQ(report.positive_weights, reports[0].positive_weights);
+        EXPECT_EQ(report.noise_weight, reports[0].noise_weight);
+      }
+      ASSERT_TRUE(reports[0].noise_weight.has_value());
+      const std::vector<double>& shares = reports[0].positive_weights;
+      if (world_size == 1) {
+        shares_of_one = shares;
+        noise_of_one = *reports[0].noise_weight;
+        EXPECT_GT(noise_of_one, 0);
+        EXPECT_LT(noise_of_one, 1);
+        double sum = 0;
+        for (const double share : shares) sum += share;
+        EXPECT_NEAR(sum, 1, 1e-12) << "no query has more than 8 positives";
+      }
+      ASSERT_EQ(shares.size(), shares_of_one.size());
+      for (size_t i = 0; i < shares.size(); ++i) largest = std::max(largest, std::abs(shares[i] - shares_of_one[i]));
+      largest = std::max(largest, std::abs(*reports[0].noise_weight - noise_of_one));
+    }
+    std::printf("%s, seed 9: largest difference of a share %.1e\n", Objective_Name(objective).c_str(), largest);
+    EXPECT_LE(largest, 1e-5);
+  }
+}
+
+TEST(Trainer, AShareOfADataServerThatDoesNotKnowNoiseIsRefusedIfTheJobHasIt) {
+  const auto statuses = RunInProcessRanks(1, [&](Group& group) -> absl::Status {
+    auto encoder = Encoder::Random(ProblemConfig(), kWeightSeed);
+    TrainerOptions options = Options(OBJECTIVE_JOINTLH, 0, 0);
+    options.label_noise = true;
+    Trainer trainer(**encoder, group, RealClock(), options);
+    return trainer.Step(*BatchFromShare(ShareOf(MakeProblem(9, false), 0, 1, 40), ProblemConfig(), at::kCPU)).status();
+  });
+  EXPECT_EQ(statuses[0].code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(statuses[0].message()), HasSubstr("the data server does not know data.noise"));
+}
+
+TEST(Trainer, WithoutNoiseNoShareOfItIsReported) {
+  const auto statuses = RunInProcessRanks(1, [&](Group& group) -> absl::Status {
+    auto encoder = Encoder::Random(ProblemConfig(), kWeightSeed);
+    Trainer trainer(**encoder, group, RealClock(), Options(OBJECTIVE_JOINTLH, 0, 0));
+    const auto report = trainer.Step(*BatchFromShare(ShareOf(MakeProblem(9, false), 0, 1, 40), ProblemConfig(), at::kCPU));
+    if (!report.ok()) return report.status();
+    EXPECT_EQ(report->noise_weight, std::nullopt);
+    EXPECT_FALSE(report->positive_weights.empty());
+    return absl::OkStatus();
+  });
+  EXPECT_TRUE(statuses[0].ok()) << statuses[0];
 }
 
 TEST(Trainer, ReportsAppliedRowsGatheredBytesAndTheSkewOfThePreviousStep) {

@@ -96,7 +96,7 @@ def parse_remembered(text: str, file: pathlib.Path) -> Settings:
 def resolve(given: Settings, environment: Mapping[str, str], config: Settings, remembered: Optional[Settings] = None) -> Endpoint:
     """Takes each setting from the first place that has it. The remembered cluster is used as a whole, with its own
     certificates and token, if no other place names an address. `insecure=True` overrides the certificates and tokens of
-    environment and file, and is refused together with a token of its own."""
+    environment and file, and is refused together with a token argument."""
     address = given.address or environment.get("MUSTER_ADDRESS") or config.address
     variables = environment
     if not address and remembered is not None:

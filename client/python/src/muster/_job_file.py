@@ -176,7 +176,7 @@ class Reader:
                 raise self._wrong(key_value, _join(path, key), "is given twice. Remove one.")
             seen.add(key)
             oneof = field.containing_oneof
-            if oneof is not None and oneof.name != "_" + key:  # not the one that protobuf makes of `optional`
+            if oneof is not None and oneof.name != "_" + key:  # not the one that protobuf makes for `optional`
                 other = alternatives.setdefault(oneof.name, key)
                 if other != key:
                     raise self._wrong(key_value, _join(path, key), f"excludes {_join(path, other)}. Remove one of them.")

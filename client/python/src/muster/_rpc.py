@@ -25,7 +25,7 @@ _OPTIONS = [
     ("grpc.keepalive_time_ms", 20000),
     ("grpc.keepalive_timeout_ms", 10000),
     ("grpc.enable_http_proxy", 0),
-    ("grpc.primary_user_agent", f"muster/{__version__}"),  # servers compare versions by it
+    ("grpc.primary_user_agent", f"muster/{__version__}"),  # servers read the client's version from it
 ]
 CALL_SECONDS = 60.0      # deadline of one try
 PATIENCE_SECONDS = 20.0  # how long to retry if the cluster does not answer

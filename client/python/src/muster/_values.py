@@ -126,9 +126,12 @@ class Progress:
 
 
 def step_metrics(point: job_metrics_pb2.StepMetrics) -> dict[str, Any]:
-    """One step's metrics by name; `time` is a datetime in UTC."""
+    """One step's metrics by name; `time` is a datetime in UTC. Lists have one entry per element, named as in the step log:
+    positive_weight_1, …"""
     row: dict[str, Any] = {name.name: getattr(point, name.name) for name in point.DESCRIPTOR.fields}
     row["time"] = time_of(point.time)
+    for place, weight in enumerate(row.pop("positive_weights"), start=1):
+        row[f"positive_weight_{place}"] = weight
     return row
 
 

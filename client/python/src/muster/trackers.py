@@ -1,4 +1,4 @@
-"""Writes a job's metrics to the trackers that people have: TensorBoard, MLflow, Weights & Biases, or one of your own.
+"""Writes a job's metrics to trackers: TensorBoard, MLflow, Weights & Biases, or your own.
 
 Names are the same everywhere: train/loss, train/learning_rate, … by step, and DATASET/SPLIT/ndcg@10 at the steps of
 evaluations (`ndcg_at_10` in MLflow, which allows no @).

@@ -51,7 +51,7 @@ absl::Status ReadSource(const InputRecord& record, CanonicalRow& row) {
 absl::Status ReadPassages(const InputRecord& record, std::string_view key, bool required, const PassageKeys& keys,
                           Relation relation, CanonicalRow& row) {
   const InputRecord::Value list = record.Find(key);
-  if (IsAbsent(list) && (!required || list)) return absl::OkStatus();  // null is how an empty list is saved
+  if (IsAbsent(list) && (!required || list)) return absl::OkStatus();  // an empty list may be saved as null
   const auto expected = [&](std::string_view found) {
     return absl::InvalidArgumentError(absl::StrCat("\"", ToAbsl(key), "\" must be a list of objects with \"",
                                                    ToAbsl(keys.text), "\", found ", ToAbsl(found)));

@@ -1,6 +1,6 @@
-// MS MARCO, as it is distributed: collection.tsv (pid, passage), queries.*.tsv (qid, query), qrels.*.tsv (qid 0 pid
-// grade), and triples of texts or of ids. Tab-separated lines without a header. Source:
-// https://microsoft.github.io/msmarco/Datasets.html
+// The files of MS MARCO as distributed: collection.tsv (pid, passage), queries.*.tsv (qid, query), qrels.*.tsv (qid 0
+// pid grade), and triples of texts or of ids. Tab-separated lines without a header.
+// Source: https://microsoft.github.io/msmarco/Datasets.html
 #include <filesystem>
 
 #include "absl/strings/numbers.h"

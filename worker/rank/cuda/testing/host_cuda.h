@@ -39,7 +39,7 @@ struct dim3 {
 #define blockDim (::muster::host_cuda::Grid::Instance().block_extent())
 #define gridDim (::muster::host_cuda::Grid::Instance().grid_extent())
 
-// Rounds to nearest, ties to even, as cuda_bf16.h's.
+// Rounds to nearest, ties to even, like the function of cuda_bf16.h.
 struct __nv_bfloat16 {
   __nv_bfloat16() = default;
   __nv_bfloat16(float value) {
@@ -127,8 +127,8 @@ cudaError_t Launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t 
   return cudaSuccess;
 }
 
-// Does what mma.sync.m16n8k16 of bfloat16 does with the fragments of a warp: d += a b. The layout is that of the PTX manual,
-// "Matrix fragments for mma.m16n8k16 with floating point type". Sums are in float64, rounded once.
+// Computes what mma.sync.m16n8k16 of bfloat16 computes from a warp's fragments: d += a b. The layout is that of the PTX
+// manual, "Matrix fragments for mma.m16n8k16 with floating point type". Sums are in float64, rounded once.
 inline void MmaM16N8K16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
                         muster_where where = muster_where::current()) {
   struct Fragments {

@@ -1,5 +1,5 @@
-// A switch between stacks, for the threads of a block. Known to AddressSanitizer, which otherwise takes the second
-// stack for a damaged first one.
+// A switch between stacks, for the threads of a block. AddressSanitizer is notified of it; otherwise it would take the
+// second stack for a damaged first one.
 #pragma once
 
 #include <cstddef>
@@ -56,7 +56,7 @@ class Fiber {
 #endif
 #ifdef __x86_64__
     const uintptr_t top = (reinterpret_cast<uintptr_t>(stack_.get()) + kStackBytes) & ~uintptr_t{15};
-    void** words = reinterpret_cast<void**>(top) - 8;  // six registers, the entry, and no caller
+    void** words = reinterpret_cast<void**>(top) - 8;  // six registers, the entry, and a caller of 0
     std::memset(words, 0, 8 * sizeof(void*));
     words[6] = reinterpret_cast<void*>(entry);
     place_ = words;

@@ -232,7 +232,8 @@ class Grid {
     return released;
   }
 
-  // CUDA lets threads that have returned count as arrived on most GPUs; its manual calls that undefined, and so do we.
+  // On most GPUs, threads that have returned count as arrived; CUDA's manual calls that undefined, so it is an error
+  // here.
   bool ReleaseBarrier(int64_t all) {
     for (int64_t t = 0; t < all; ++t) {
       if (threads_[t]->state != State::kAtBarrier || !SamePlace(*threads_[t], *threads_[0])) return false;

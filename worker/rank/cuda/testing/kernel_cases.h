@@ -23,8 +23,8 @@ constexpr Element kElementOf = std::is_same_v<E, double>  ? Element::kDouble
 template <typename E>
 using ParameterOfCase = std::conditional_t<std::is_same_v<E, double>, double, float>;
 
-// The relative error of a result that is rounded to E once, where both sides round numbers that differ by float32's own
-// rounding.
+// The allowed relative error of a result that is rounded to E once. The two sides round numbers that already differ by
+// rounding in float32.
 template <typename E>
 constexpr double kBoundOf = std::is_same_v<E, double> ? 1e-13 : std::is_same_v<E, float> ? 1e-5 : 0.0079;
 template <typename P>

@@ -1,6 +1,6 @@
 // For tests: which work of a device's streams is ordered before which. Streams run side by side; only an event that one has
 // recorded and another waits for, or that the host has seen, orders their work. Work that touches memory before the work
-// that it depends on has ended is a fault, whatever the order in which a test happened to run it.
+// that it depends on has ended is a fault, even if the test happened to run it in the right order.
 #pragma once
 
 #include <cstddef>

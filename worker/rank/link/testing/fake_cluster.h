@@ -21,7 +21,7 @@ namespace muster {
 
 class FakeRendezvous final : public muster::internal::v1::WorkerService::Service {
  public:
-  uint32_t attempt = 1;  // calls with any other number are stale
+  uint32_t attempt = 1;  // calls with another attempt number are stale
   grpc::Status Rendezvous(grpc::ServerContext*, const muster::internal::v1::RendezvousRequest* request,
                           muster::internal::v1::RendezvousResponse* response) override;
   // Call it between two runs of one attempt, or ranks would connect to addresses of ranks that have ended.
@@ -47,7 +47,7 @@ class FakeData final : public muster::internal::v1::DataPlaneService::Service {
                       grpc::ServerWriter<muster::internal::v1::StepShare>* writer) override;
   grpc::Status StreamEvaluation(grpc::ServerContext*, const muster::internal::v1::StreamEvaluationRequest* request,
                                 grpc::ServerWriter<muster::internal::v1::StreamEvaluationResponse>* writer) override;
-  // Publishes whatever comes, as dataset mine.out. `before_publish` as FakeBlobs::before_put.
+  // Publishes whatever it receives, as dataset mine.out. `before_publish` is like FakeBlobs::before_put.
   std::function<absl::Status()> before_publish;
   grpc::Status PublishMined(grpc::ServerContext*, const muster::internal::v1::PublishMinedRequest* request,
                             grpc::ServerWriter<muster::internal::v1::PublishMinedResponse>* writer) override;

@@ -119,7 +119,8 @@ class RunRankTest : public testing::Test {
     spec.mutable_duration()->set_steps(6);
     spec.mutable_resources()->set_device(muster::v1::DEVICE_CPU);
     FillDefaults(spec);
-    // Steps are too short for storing a checkpoint meanwhile; so that none is skipped, each is stored before the next step.
+    // Steps are too short to store a checkpoint during one. So that no checkpoint is skipped, each is stored before the
+    // next step.
     cluster_.data.may_send = [this](uint64_t from, uint64_t step) {
       absl::MutexLock lock(&mutex_);
       for (uint64_t due = (from / 2 + 1) * 2; due <= step; due += 2) {

@@ -1,4 +1,4 @@
-// The objectives by their definitions, in float64 over the whole score matrix: what tests compare the kernel with.
+// The objectives by their definitions, in float64 over the whole score matrix, as a reference for tests of the kernel.
 // Shares no code with it.
 #pragma once
 

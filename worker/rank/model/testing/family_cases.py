@@ -4,7 +4,7 @@
 usage: family_cases.py > family_cases.json     (needs torch and transformers: .deps/parity/bin/python)
 
 A case holds config.json, three sequences of token ids, their mean-pooled embeddings, and of each parameter's gradient
-the norm and the product with fixed numbers. Weights are no part of it: element e of a tensor is a function of the
+the norm and the product with fixed numbers. Weights are not part of it: element e of a tensor is a function of the
 tensor's name and e, here and in family_cases_test.cc.
 """
 import json

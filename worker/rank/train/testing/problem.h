@@ -19,6 +19,7 @@ struct Problem {
   std::vector<float> weights;                             // of each query
   bool graded = false;
   uint64_t step = 3;
+  bool noisy = false;  // some positives count as put there by data.noise
   std::vector<std::vector<uint32_t>> lists;  // of each query: columns that a teacher scored; empty: there is no teacher
 };
 
@@ -67,6 +68,8 @@ inline void AddTeacher(Problem& problem, uint64_t seed) {
   }
 }
 inline float TeacherScoreOf(uint32_t query, uint32_t column) { return 0.5f * static_cast<float>((3 * query + 5 * column) % 11) - 2; }
+
+inline bool IsNoise(uint32_t query, uint32_t column) { return (query + column) % 3 == 0; }
 
 inline float GradeOf(uint32_t query, uint32_t column) { return 1.0f + (query + column) % 3; }
 
@@ -117,10 +120,15 @@ inline muster::internal::v1::StepShare ShareOf(const Problem& problem, int64_t r
       share.mutable_teacher_columns()->Add(problem.lists[q].begin(), problem.lists[q].end());
       share.add_teacher_offsets(share.teacher_columns_size());
     }
+    for (size_t i = 0; problem.noisy && i < problem.positives[q].size(); ++i) {
+      const auto position = static_cast<uint32_t>(share.positive_offsets(share.positive_offsets_size() - 2) + i);
+      if (IsNoise(q, problem.positives[q][i])) share.add_noise_positives(position);
+    }
     if (problem.graded) {
       for (const uint32_t column : problem.positives[q]) share.add_positive_weights(GradeOf(q, column));
     }
   }
+  share.set_has_noise(problem.noisy);
   double total = 0;
   for (int64_t q = 0; q < problem.queries; ++q) total += problem.positives[q].empty() ? 0 : problem.weights[q];
   share.set_total_weight(total);

@@ -32,7 +32,7 @@ absl::StatusOr<StepGradients> ReferenceStep(Encoder& encoder, const Problem& pro
 // trained weights.
 bool HasZeroGradient(const std::string& parameter_name);
 
-// The largest norm(own - reference) / norm(reference) over the loss and all tensors but the key biases; `absolute`:
+// The largest norm(own - reference) / norm(reference) over the loss and all tensors except the key biases; `absolute`:
 // the largest norm of a key bias's difference.
 struct StepDifference {
   double relative = 0, absolute = 0;

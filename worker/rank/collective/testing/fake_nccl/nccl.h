@@ -61,9 +61,9 @@ namespace muster::fake_nccl {
 // Counts events and injects faults, for all communicators of the process.
 struct World {
   std::atomic<int> aborted{0}, destroyed{0};
-  std::atomic<bool> notice_aborts{false};  // an abort is a remote error for the peers, as when their sockets close
+  std::atomic<bool> notice_aborts{false};  // peers see an abort as a remote error, as if their sockets had closed
   std::atomic<bool> broken_gpu{false};     // events end with an error
-  std::function<void()> before_abort;      // called first by every abort; set only while none can come
+  std::function<void()> before_abort;      // called first by every abort; set only while no abort can come
 };
 World& TheWorld();
 int CallsOfThisThread();  // of collectives
