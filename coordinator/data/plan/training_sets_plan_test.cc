@@ -9,6 +9,7 @@
 
 #include "common/deterministic_bytes.h"
 #include "common/sample_ledger.h"
+#include "common/spec/training_sets.h"
 #include "coordinator/data/plan/job_plan.h"
 #include "coordinator/data/plan/negatives.h"
 #include "coordinator/data/plan/plan_test_data.h"
@@ -316,6 +317,41 @@ TEST(TrainingSets, AStageTrainsOnTheSetsThatHaveItsSources) {
   spec.mutable_stages(0)->set_sources(0, "clicks");
   EXPECT_EQ(MakeJobPlan({human.get(), llm.get()}, spec, resolved).status().message(),
             "stages[0]: data.positives.sources: no dataset has a judgment of \"clicks\". They have: human, llm.");
+}
+
+// The noise damages each set's judgments as it would in a job with that set alone.
+TEST(TrainingSets, NoiseIsOfEachSetByItself) {
+  const Datasets datasets = {Random(3, "first", 40, 60), Random(4, "second", 30, 60)};
+  JobSpec spec = SetsJob({1, 1}, 16);
+  spec.mutable_data()->mutable_noise()->set_random_passages(0.4);
+  const TrainingInputs inputs = *MakeTrainingInputs(TextsOf(datasets, spec), spec);
+  size_t injected = 0, positives = 0;
+  for (uint32_t set = 0; set < 2; ++set) {
+    JobSpec alone = spec;
+    *alone.mutable_data() = DataOfTrainingSet(spec.data(), set);
+    const TrainingInputs own = TestInputs(*datasets[set], alone);
+    EXPECT_EQ(own.sets[0].queries, inputs.sets[set].queries);
+    for (const uint32_t query : own.sets[0].queries) {
+      const QueryPassages one = ReadPassages(own, 0, query, false), all = ReadPassages(inputs, set, query, false);
+      ASSERT_EQ(one.judged.selectable.size(), all.judged.selectable.size());
+      EXPECT_EQ(one.injected.size(), all.injected.size());
+      for (size_t i = 0; i < one.judged.selectable.size(); ++i) {
+        const uint32_t passage = one.judged.selectable[i].passage, number = all.judged.selectable[i].passage;
+        EXPECT_EQ(number, inputs.texts->PassageNumber(set, passage));
+        EXPECT_EQ(one.IsInjected(passage), all.IsInjected(number));
+      }
+      positives += one.judged.selectable.size();
+      injected += one.injected.size();
+    }
+  }
+  EXPECT_GT(injected, positives / 5);
+  size_t planned = 0;
+  for (uint64_t step = 0; step < inputs.Order().steps(); ++step) {
+    const StepPlan plan = PlanStep(inputs, step);
+    EXPECT_TRUE(plan.has_noise);
+    planned += plan.noise_positives.size();
+  }
+  EXPECT_GT(planned, 0u);
 }
 
 TEST(TrainingSets, ABatchOfSeveralSetsHasNegativesWhereTheSetsAloneHaveNone) {
