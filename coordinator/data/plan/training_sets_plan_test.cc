@@ -54,12 +54,20 @@ ResolvedJob ResolveSets(const Datasets& datasets, const JobSpec& spec) {
   return resolved;
 }
 
-std::shared_ptr<ShareSource> SourceOf(const Datasets& datasets, const JobSpec& spec) {
-  std::vector<std::shared_ptr<const TokenStore>> tokens;
+using Tokens = std::vector<std::shared_ptr<const TokenStore>>;
+Tokens TokensOf(const Datasets& datasets) {
+  Tokens tokens;
   for (const auto& dataset : datasets) tokens.push_back(TestTokens(*dataset));
+  return tokens;
+}
+
+std::shared_ptr<ShareSource> SourceOf(const Datasets& datasets, const JobSpec& spec, const Tokens& tokens) {
   const auto source = ShareSource::Create({datasets, tokens, spec, ResolveSets(datasets, spec)});
   EXPECT_TRUE(source.ok()) << source.status();
   return *source;
+}
+std::shared_ptr<ShareSource> SourceOf(const Datasets& datasets, const JobSpec& spec) {
+  return SourceOf(datasets, spec, TokensOf(datasets));
 }
 
 std::shared_ptr<const Dataset> Random(uint64_t seed, const std::string& name, uint32_t queries, uint32_t documents) {
@@ -134,7 +142,8 @@ TEST(TrainingSets, OneSetOfWeightOneIsDataTrainToTheByte) {
 
 RC_GTEST_PROP(TrainingSets, HaveTheSameRowsOnAnyNumberOfRanksWhereverTheyAreResumed, ()) {
   const Case drawn = DrawCase();
-  const auto source = SourceOf(drawn.datasets, drawn.spec), resumed = SourceOf(drawn.datasets, drawn.spec);
+  const Tokens tokens = TokensOf(drawn.datasets);
+  const auto source = SourceOf(drawn.datasets, drawn.spec, tokens), resumed = SourceOf(drawn.datasets, drawn.spec, tokens);
   const auto step = *rc::gen::inRange<uint64_t>(0, 3 * drawn.steps);
   const Rows one = RowsOf(*source, step, 1);
   for (const uint32_t world_size : {2u, 3u, 4u}) {
@@ -179,22 +188,16 @@ RC_GTEST_PROP(TrainingSets, AnEpochHasEveryQueryAsOftenAsItsWeightSays, ()) {
   RC_ASSERT(total == applied.queries);
 }
 
-RC_GTEST_PROP(TrainingSets, AHomogeneousStepHasTheQueriesOfTheSetThatTheShareNames, ()) {
+RC_GTEST_PROP(TrainingSets, AHomogeneousStepHasTheQueriesOfTheSetThatItNames, ()) {
   Case drawn = DrawCase();
   drawn.spec.mutable_data()->set_homogeneous_batches(true);
-  const ResolvedJob resolved = ResolveSets(drawn.datasets, drawn.spec);
-  const auto source = SourceOf(drawn.datasets, drawn.spec);
-  std::map<uint64_t, uint32_t> set_of;
-  for (uint32_t set = 0; set < drawn.datasets.size(); ++set) {
-    const Dataset& dataset = *drawn.datasets[set];
-    for (uint32_t query = 0; query < dataset.queries(); ++query) set_of[dataset.query_digest(query)] = set;
-  }
+  const TrainingInputs inputs = *MakeTrainingInputs(TextsOf(drawn.datasets, drawn.spec), drawn.spec);
   std::map<uint32_t, uint64_t> steps, queries;
-  for (uint64_t step = 0; step < resolved.steps_per_epoch(); ++step) {
-    const StepShare share = *source->Share(step, 0, 1);
-    for (const uint64_t digest : share.query_digests()) RC_ASSERT(set_of.at(digest) == share.training_set());
-    ++steps[share.training_set()];
-    queries[share.training_set()] += share.query_count();
+  for (uint64_t step = 0; step < inputs.Order().steps(); ++step) {
+    const StepPlan plan = PlanStep(inputs, step);
+    for (const uint32_t query : plan.queries) RC_ASSERT(inputs.texts->QueryPlace(query).dataset == plan.training_set);
+    ++steps[plan.training_set];
+    queries[plan.training_set] += plan.queries.size();
   }
   for (const auto& [set, of_set] : steps) RC_ASSERT(of_set == StepsPerEpoch(queries[set], drawn.spec.batch().queries()));
 }
