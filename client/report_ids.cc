@@ -39,7 +39,7 @@ absl::StatusOr<std::string> IdOfRecord(std::string_view line) {
 
 absl::Status NameHasOtherContent(const muster::v1::Job& job, const std::string& why) {
   return absl::FailedPreconditionError(
-      absl::StrCat("the ids of job ", job.id(), " are not known any more: dataset \"", job.spec().report().dataset(), "\" ",
+      absl::StrCat("the ids of job ", job.id(), " are no longer known: dataset \"", job.spec().report().dataset(), "\" ",
                    why));
 }
 

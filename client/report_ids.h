@@ -49,8 +49,8 @@ class ReportIdsReader {
 };
 
 // The ids of the job's report, from its data server. Documents take a transfer of the whole corpus, which is why they are left
-// out unless asked for. FAILED_PRECONDITION: the dataset's name was removed or has other content now, so that its ids are not
-// known any more.
+// out unless asked for. FAILED_PRECONDITION: the dataset's name was removed or has other content now, so that its ids are
+// no longer known.
 absl::StatusOr<ReportIds> FetchReportIds(const std::shared_ptr<grpc::Channel>& data, const muster::v1::Job& job,
                                          bool documents);
 

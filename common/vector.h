@@ -143,7 +143,6 @@ MUSTER_INLINE void Normal(const Floats& x, Floats& distribution, Floats& density
 // The blocks Philox({first + i, 0, 0}, key) of common/random.h for i < 16, bit for bit: word w of block i is
 // out[4 * i + w]. `first` counts in 64 bits. Read as uint16_t, or uint8_t, they are the blocks' 128, or 256, numbers in
 // order on a little-endian machine.
-template <int rounds = 10>
 MUSTER_INLINE void PhiloxBlocks(uint64_t key, uint64_t first, uint32_t out[4 * kLanes]) {
   // Each 64-bit lane holds one 32-bit word, so that products need no shuffle. Two vectors at a time hide the latency.
   typedef uint64_t Longs __attribute__((vector_size(8 * sizeof(uint64_t))));
@@ -156,7 +155,7 @@ MUSTER_INLINE void PhiloxBlocks(uint64_t key, uint64_t first, uint32_t out[4 * k
   }
   uint64_t k0 = key & kWord, k1 = key >> 32;
 #pragma GCC unroll 10
-  for (int round = 0; round < rounds; ++round) {
+  for (int round = 0; round < 10; ++round) {
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
       const Longs p0 = c0[half] * uint64_t{0xD2511F53}, p1 = c2[half] * uint64_t{0xCD9E8D57};

@@ -28,6 +28,7 @@
 #include "common/exit_code.h"
 #include "common/files.h"
 #include "common/flags/parse_flags.h"
+#include "common/spec/training_sets.h"
 #include "common/status.h"
 #include "muster/v1/job.grpc.pb.h"
 
@@ -162,8 +163,9 @@ std::string Describe(const Job& job) {
   facts.Add({"submitted", TimeText(job.submitted())});
   facts.Add({"ended", TimeText(job.ended())});
   facts.Add({"objective", WordOf(job.spec().loss().objective())});
-  facts.Add({"train", absl::StrCat(job.spec().data().train(), "/", job.spec().data().split(), ", ",
-                                   Plural(job.resolved().train_queries(), "query"))});
+  if (const std::string sets = TrainingSetsText(job.spec().data()); !sets.empty()) {
+    facts.Add({"train", absl::StrCat(sets, ", ", Plural(job.resolved().train_queries(), "query"))});
+  }
   for (const auto& [section, ignores] : {std::pair("evaluate", job.spec().evaluate().ignore_identical_ids()),
                                          std::pair("report", job.spec().report().ignore_identical_ids())}) {
     if (ignores) facts.Add({section, "leaves the document with a query's id out of its ranking (ignore_identical_ids)"});

@@ -3,12 +3,14 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "client/progress.h"
 #include "client/report/step_table.h"
 #include "client/words.h"
 #include "common/deterministic_bytes.h"
 #include "common/digest.h"
 #include "common/spec/job_spec.h"
+#include "common/spec/training_sets.h"
 #include "common/status.h"
 
 namespace muster {
@@ -21,7 +23,7 @@ std::string SettingsOf(const Job& job) {
   muster::v1::JobSpec spec = job.spec();
   spec.clear_name();
   spec.clear_seed();
-  return Sha256Hex(absl::StrCat(DeterministicBytes(spec), "\n", job.resolved().train_dataset(), "\n",
+  return Sha256Hex(absl::StrCat(DeterministicBytes(spec), "\n", absl::StrJoin(TrainingDatasetsOf(job.resolved()), " "), "\n",
                                 job.resolved().model_manifest(), "\n", job.resolved().tokenizer()));
 }
 

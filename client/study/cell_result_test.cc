@@ -52,6 +52,14 @@ TEST(CellResult, DependsOnTheResultAndNotOnWhichJobMadeItWhen) {
   EXPECT_EQ(ResultOf(job).settings, ResultOf(other).settings);
   other.mutable_resolved()->set_train_dataset("replaced");
   EXPECT_NE(ResultOf(job).settings, ResultOf(other).settings);
+  muster::v1::Job sets = job;
+  sets.mutable_resolved()->clear_train_dataset();
+  sets.mutable_resolved()->add_train_datasets("one");
+  sets.mutable_resolved()->add_train_datasets("two");
+  other = sets;
+  EXPECT_EQ(ResultOf(sets).settings, ResultOf(other).settings);
+  other.mutable_resolved()->set_train_datasets(1, "replaced");
+  EXPECT_NE(ResultOf(sets).settings, ResultOf(other).settings);
 }
 
 TEST(CellResult, AJobWithoutSuccessHasNone) {

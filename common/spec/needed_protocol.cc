@@ -33,7 +33,8 @@ bool AnyIsFrozen(const muster::v1::ModelCheckpoint& checkpoint) {
 }  // namespace
 
 uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
-  if (HasNoise(spec.data()) || NeedsReportResults(spec.report())) return kLabelNoiseProtocol;
+  // With several training sets, older ranks would only leave the data out of the model's card.
+  if (!spec.data().sets().empty() || HasNoise(spec.data()) || NeedsReportResults(spec.report())) return kLabelNoiseProtocol;
   const bool frozen = !spec.model().freeze().empty() || AnyIsFrozen(resolved.model_checkpoint());
   if (spec.has_mine() || frozen || NeedsTrainingAids(spec)) return kTrainingAidsProtocol;
   if (spec.has_evaluate() && IsNewMetric(spec.evaluate().metric())) return kMetricsProtocol;

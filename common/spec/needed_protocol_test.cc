@@ -65,6 +65,13 @@ TEST(NeededProtocol, AnOldAgentIsNotAskedForALossThatItDoesNotKnow) {
   EXPECT_EQ(needed([](auto& loss) { loss.mutable_distill(); }), kTrainingAidsProtocol);
 }
 
+TEST(NeededProtocol, AnOldAgentIsNotAskedToTrainOnSeveralSets) {
+  JobSpec spec = Good();
+  spec.mutable_data()->clear_train();
+  spec.mutable_data()->add_sets()->set_dataset("scifact");
+  EXPECT_EQ(NeededProtocol(spec, {}), kLabelNoiseProtocol) << "its model card would name no data";
+}
+
 TEST(NeededProtocol, AnOldAgentIsNotAskedToMine) {
   EXPECT_EQ(NeededProtocol(Mining(), {}), kTrainingAidsProtocol);
 }

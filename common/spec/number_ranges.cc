@@ -37,6 +37,7 @@ constexpr auto kRanges = std::to_array<NumberRange>({
     {.field = "data.positives.per_query", .low = 0, .high = 4096, .note = "(0: all)"},
     {.field = "data.positives.min_grade", .low = -kAnyFloat, .high = kAnyFloat},
     {.field = "data.negatives.per_query", .low = 0, .high = 4096},
+    {.field = "data.sets.weight", .low = 1e-3, .high = 1e3},
     {.field = "data.noise.random_passages", .low = 0, .high = 1, .note = "(a share of the positives)"},
     {.field = "data.noise.hard_negatives", .low = 0, .high = 1, .note = "(a share of the positives)"},
     {.field = "data.noise.other_positives", .low = 0, .high = 1, .note = "(a share of the positives)"},

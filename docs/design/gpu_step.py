@@ -18,8 +18,11 @@ BEGIN, END = "<!-- begin: printed by gpu_step.py -->", "<!-- end: printed by gpu
 
 # NVIDIA H100 SXM5, data sheet: dense bfloat16 products, float32 outside the tensor cores, HBM3.
 PEAK, PEAK_FLOAT32, BANDWIDTH = 989e12, 67e12, 3.35e12
+# Per cycle and multiprocessor: 128 float32 and 64 integer instructions, and one load of shared memory by a warp (CUDA C++
+# Programming Guide, "Arithmetic Instructions"). The data sheet counts a float32 multiply-add as two.
+PEAK_INTEGER, PEAK_SHARED = PEAK_FLOAT32 / 2 / 128 * 64, PEAK_FLOAT32 / 2 / 128
 # What is assumed to be reached of these; see "Assumptions" in gpu-step.md.
-OF_PRODUCTS, OF_ATTENTION, OF_ATTENTION_BACKWARD, OF_BANDWIDTH, OF_FLOAT32 = 0.70, 0.55, 0.45, 0.80, 0.75
+OF_PRODUCTS, OF_FLASH, OF_FLASH_BACKWARD, OF_BANDWIDTH, OF_FLOAT32, OF_MMA = 0.70, 0.35, 0.30, 0.80, 0.75, 0.60
 
 # BERT-base, and a batch: 16,384 tokens in sequences of 256.
 LAYERS, H, INNER, HEADS, VOCABULARY, POSITIONS = 12, 768, 3072, 12, 30522, 512
@@ -30,6 +33,17 @@ PARAMETERS = LAYERS * (4 * H * H + 2 * H * INNER + 9 * H + INNER) + (VOCABULARY 
 QUERIES, PASSAGES = 32, 32  # sequences of the batch, for the loss
 PARTIAL = 1024              # kMostPartialRows of column_sums.h
 
+# The attention kernel of attention_kernels.cu, counted in its source. Integer instructions per score: dropout's decision (a
+# Philox block of eight has 10 rounds of 8, and 44 for counter, comparisons and the store; nine blocks are drawn for 64 keys),
+# which keys are seen, and the decision's bit, which the gradient of keys reads per pair of scores.
+ROUNDS, PER_ROUND, PER_BLOCK = 10, 8, 44
+DRAWN = (ROUNDS * PER_ROUND + PER_BLOCK) / 8 * 9 / 8
+SEEN, KEPT, KEPT_OF_KEYS = 12, 5, 10
+# Loads of shared memory per mma.m16n8k16 (4,096 FLOP): of tiles whose rows are summed across, and down.
+ACROSS, DOWN, MMA = 2.5, 4, 16 * 8 * 16 * 2
+SCORES = TOKENS * LENGTH * HEADS
+KEYS = ("sequence", "launch")
+
 
 @dataclasses.dataclass
 class Operation:
@@ -39,12 +53,17 @@ class Operation:
     launches: int
     peak: float = PEAK
     reached: float = OF_PRODUCTS
+    integer: float = 0  # instructions
+    shared: float = 0   # a warp's loads of shared memory
 
     def roofline(self):
-        return max(self.flops / self.peak, self.bytes / BANDWIDTH)
+        return max(self.flops / self.peak, self.bytes / BANDWIDTH, self.integer / PEAK_INTEGER, self.shared / PEAK_SHARED)
 
     def expected(self):
-        return max(self.flops / (self.peak * self.reached), self.bytes / (BANDWIDTH * OF_BANDWIDTH))
+        # In a kernel that lists its instructions, tensor cores, loads and arithmetic wait for each other.
+        computed = (self.flops / (self.peak * self.reached) + self.integer / (PEAK_INTEGER * OF_FLOAT32) +
+                    self.shared / (PEAK_SHARED * OF_BANDWIDTH))
+        return max(computed, self.bytes / (BANDWIDTH * OF_BANDWIDTH))
 
 
 def product(name, rows, inner, columns, out=B, added=False):
@@ -64,12 +83,36 @@ def rows(name, read, written, launches=1, sums=0):
                      OF_FLOAT32)
 
 
-def layer_forward():
+def attention_kernel(name, moved, across, down, integer, shared=0.0):
+    """A kernel of ours. `across`, `down`: products of [tokens, LENGTH, H]; `integer`, `shared`: per score."""
+    flops = 2 * TOKENS * LENGTH * H
+    return Operation(name, (across + down) * flops, moved, 1, PEAK, OF_MMA, SCORES * integer,
+                     (across * ACROSS + down * DOWN) * flops / MMA + SCORES * shared / 32)
+
+
+def attention_forward(keys):
+    """keys: sequence, the default, or launch."""
+    moved = B * TOKENS * 4 * H + F * TOKENS * HEADS
+    if keys == "launch":
+        return [Operation("attention with dropout", 4 * TOKENS * LENGTH * H, moved, 1, PEAK, OF_FLASH)]
+    return [attention_kernel("attention with dropout", moved, 1, 1, DRAWN + SEEN + KEPT)]
+
+
+def attention_backward(keys):
+    moved = B * TOKENS * 8 * H + F * TOKENS * HEADS
+    if keys == "launch":
+        return [Operation("attention backward", 10 * TOKENS * LENGTH * H, moved, 3, PEAK, OF_FLASH_BACKWARD)]
+    return [attention_kernel("attention backward: queries", B * TOKENS * 6 * H + F * TOKENS * HEADS, 2, 1,
+                             DRAWN + SEEN + KEPT),
+            attention_kernel("attention backward: keys and values", B * TOKENS * 6 * H + F * TOKENS * HEADS, 2, 2,
+                             DRAWN + SEEN + KEPT_OF_KEYS, shared=2)]
+
+
+def layer_forward(keys="sequence"):
     inner = INNER / H
     return [
         product("QKV product", TOKENS, H, 3 * H),
-        Operation("attention with dropout", 4 * TOKENS * LENGTH * H, B * TOKENS * 4 * H + F * TOKENS * HEADS, 1, PEAK,
-                  OF_ATTENTION),
+        *attention_forward(keys),
         product("attention output product", TOKENS, H, H),
         rows("AddNorm: bias, dropout, residual, LayerNorm", 2, 2),
         product("intermediate product", TOKENS, H, INNER),
@@ -79,7 +122,7 @@ def layer_forward():
     ]
 
 
-def layer_backward():
+def layer_backward(keys="sequence"):
     inner = INNER / H
     return [
         rows("AddNormBackward, normed rows again", 2, 3, sums=3),
@@ -91,8 +134,7 @@ def layer_backward():
         rows("AddNormBackward, normed rows again", 3, 3, sums=3),
         product("attention output: data gradient", TOKENS, H, H),
         weight_gradient("attention output: weight gradient", H, H),
-        Operation("attention backward", 10 * TOKENS * LENGTH * H, B * TOKENS * 8 * H + F * TOKENS * HEADS, 2, PEAK,
-                  OF_ATTENTION_BACKWARD),
+        *attention_backward(keys),
         rows("AddColumnSums of QKV", 3, 0, sums=3),
         product("QKV: data gradient", TOKENS, 3 * H, H, added=True),
         weight_gradient("QKV: weight gradient", H, 3 * H),
@@ -128,24 +170,68 @@ def table(title, operations):
     return lines + [""]
 
 
-def step():
-    forward, backward, rest = layer_forward(), layer_backward(), once()
-    lines = table("One layer, forward", forward) + table("One layer, backward", backward) + table("Once per step", rest)
-    layers = [(each, LAYERS) for each in forward + backward] + [(each, 1) for each in rest]
-    roofline = sum(each.roofline() * times for each, times in layers)
-    expected = sum(each.expected() * times for each, times in layers)
-    launches = sum(each.launches * times for each, times in layers)
+def attention_table():
+    """The attention of a layer with both kinds of keys."""
+    lines = ["**Attention of one layer, by `model.attention_dropout_keys`**", "",
+             "| operation | keys | GFLOP | MB | integer instructions, G | loads of shared memory, M | launches | roofline µs | "
+             "expected µs |", "|---|---|---:|---:|---:|---:|---:|---:|---:|"]
+    for keys in KEYS:
+        for each in attention_forward(keys) + attention_backward(keys):
+            counted = f"{each.integer / 1e9:,.1f} | {each.shared / 1e6:,.0f}" if each.integer else " | "
+            lines.append(f"| {each.name} | `{keys}` | {each.flops / 1e9:,.1f} | {each.bytes / 1e6:,.0f} | {counted} | "
+                         f"{each.launches} | {each.roofline() * 1e6:,.0f} | {each.expected() * 1e6:,.0f} |")
+    return lines + [""]
+
+
+def operations(keys):
+    """(operation, how often) of a step."""
+    return [(each, LAYERS) for each in layer_forward(keys) + layer_backward(keys)] + [(each, 1) for each in once()]
+
+
+def expected_milliseconds(keys):
+    return 1e3 * sum(each.expected() * times for each, times in operations(keys))
+
+
+def masks_milliseconds(keys, rounds=ROUNDS):
+    """Of it, the expected time of dropout's decisions in our attention kernel."""
+    draws = 3 if keys == "sequence" else 0
+    per_score = (rounds * PER_ROUND + PER_BLOCK) / 8 * 9 / 8
+    return 1e3 * LAYERS * draws * SCORES * per_score / (PEAK_INTEGER * OF_FLOAT32)
+
+
+def whole_step():
     weights = LAYERS * (4 * H * H + 2 * H * INNER)
     useful = 6 * weights * TOKENS + 12 * LAYERS * TOKENS * LENGTH * H
-    row_operations = sum(each.expected() * times for each, times in layers if each.peak != PEAK)
-    lines += ["**The whole step**", "", "| figure | value |", "|---|---:|",
-              f"| useful FLOPs: 6 x weights x tokens + attention | {useful / 1e12:.2f} TFLOP |",
-              f"| roofline | {roofline * 1e3:.1f} ms, {100 * useful / PEAK / roofline:.0f}% of peak |",
-              f"| expected | {expected * 1e3:.1f} ms, {100 * useful / PEAK / expected:.0f}% of peak |",
-              f"| of it outside products and attention | {row_operations * 1e3:.1f} ms |",
-              f"| tokens per second, expected | {TOKENS / expected:,.0f} |",
-              f"| launches | {launches}, one per {expected / launches * 1e6:.0f} µs |", ""]
-    return lines
+    rows_of = [("useful FLOPs: 6 x weights x tokens + attention", lambda keys: f"{useful / 1e12:.2f} TFLOP")]
+
+    def total(keys, get):
+        return sum(get(each) * times for each, times in operations(keys))
+
+    def share(seconds):
+        return f"{seconds * 1e3:.1f} ms, {100 * useful / PEAK / seconds:.0f}% of peak"
+
+    def attention(keys):
+        return 1e3 * LAYERS * sum(each.expected() for each in attention_forward(keys) + attention_backward(keys))
+
+    rows_of += [
+        ("roofline", lambda keys: share(total(keys, Operation.roofline))),
+        ("expected", lambda keys: share(total(keys, Operation.expected))),
+        ("of it attention", lambda keys: f"{attention(keys):.1f} ms"),
+        ("of that dropout's decisions", lambda keys: f"{masks_milliseconds(keys):.1f} ms" if keys == "sequence" else ""),
+        ("of it outside products and attention",
+         lambda keys: f"{total(keys, lambda each: each.expected() if each.peak != PEAK else 0) * 1e3:.1f} ms"),
+        ("tokens per second, expected", lambda keys: f"{TOKENS / total(keys, Operation.expected):,.0f}"),
+        ("launches", lambda keys: f"{total(keys, lambda each: each.launches)}, one per "
+                                  f"{total(keys, Operation.expected) / total(keys, lambda each: each.launches) * 1e6:.0f} µs"),
+    ]
+    lines = ["**The whole step**", "", "| figure | `sequence`, the default | `launch` |", "|---|---:|---:|"]
+    lines += [f"| {name} | {value('sequence')} | {value('launch')} |" for name, value in rows_of]
+    return lines + [""]
+
+
+def step():
+    return (table("One layer, forward", layer_forward()) + table("One layer, backward", layer_backward()) +
+            attention_table() + table("Once per step", once()) + whole_step())
 
 
 def occupancies():

@@ -1,5 +1,6 @@
 #include "tests/bench/batch_shares.h"
 
+#include "common/random.h"
 #include "coordinator/data/plan/assign_sequences.h"
 
 namespace muster {
@@ -36,6 +37,22 @@ void AddRows(const TokenBatch& batch, uint32_t begin, uint32_t end, StepShare& s
 }
 
 }  // namespace
+
+TokenBatch RandomTokenBatch(uint32_t queries, uint32_t mean_length, uint32_t vocabulary) {
+  CounterRandom random(17);
+  TokenBatch batch;
+  const auto text = [&] {
+    std::vector<uint32_t> ids(mean_length / 2 + random.Below(mean_length + 1));
+    for (uint32_t& id : ids) id = static_cast<uint32_t>(random.Below(vocabulary));
+    return ids;
+  };
+  for (uint32_t q = 0; q < queries; ++q) {
+    batch.queries.push_back(text());
+    batch.passages.push_back(text());
+    batch.positives.push_back({q});
+  }
+  return batch;
+}
 
 std::vector<StepShare> SharesOf(const TokenBatch& batch, uint32_t world_size, uint32_t micro_batch_tokens) {
   std::vector<Sequence> sequences;

@@ -1,6 +1,7 @@
 // How fast an import reads, and how much memory it needs at its peak, in one process and on one thread.
 //
-//   muster-import-bench generate FOLDER --passages 8800000 --queries 500000   writes a BEIR folder of random text
+//   muster-import-bench generate FOLDER --passages 8800000 --queries 500000 --positives 2.9   writes a BEIR folder of random
+//                                                                             text; positives per query on average
 //   muster-import-bench import PATH...                                        imports files or folders
 #include <sys/resource.h>
 
@@ -40,7 +41,8 @@ std::string Words(std::minstd_rand& random, size_t count) {
   return text;
 }
 
-void Generate(const std::filesystem::path& folder, size_t passages, size_t queries) {
+// A query has the whole number below or above `positives` of them.
+void Generate(const std::filesystem::path& folder, size_t passages, size_t queries, double positives) {
   std::filesystem::create_directories(folder / "qrels");
   std::minstd_rand random(7);
   std::ofstream corpus(folder / "corpus.jsonl"), asked(folder / "queries.jsonl"), qrels(folder / "qrels/train.tsv");
@@ -50,7 +52,10 @@ void Generate(const std::filesystem::path& folder, size_t passages, size_t queri
   qrels << "query-id\tcorpus-id\tscore\n";
   for (size_t i = 0; i < queries; ++i) {
     asked << R"({"_id": "q)" << i << R"(", "text": ")" << Words(random, 7) << "\"}\n";
-    qrels << 'q' << i << '\t' << random() % passages << "\t1\n";
+    const double extra = static_cast<double>(random() % 1000) / 1000;
+    for (auto left = static_cast<size_t>(positives + extra); left > 0; --left) {
+      qrels << 'q' << i << '\t' << random() % passages << "\t1\n";
+    }
   }
 }
 
@@ -115,16 +120,18 @@ int main(int argc, char** argv) {
   std::string folder, schema;
   std::vector<std::string> paths;
   size_t passages = 100000, queries = 10000;
+  double positives = 1;
   CLI::App* generate = app.add_subcommand("generate");
   generate->add_option("folder", folder)->required();
   generate->add_option("--passages", passages);
   generate->add_option("--queries", queries);
+  generate->add_option("--positives", positives, "per query, on average")->check(CLI::Range(1.0, 100.0));
   CLI::App* import = app.add_subcommand("import");
   import->add_option("paths", paths)->required();
   import->add_option("--schema", schema);
   CLI11_PARSE(app, argc, argv);
   if (generate->parsed()) {
-    muster::Generate(folder, passages, queries);
+    muster::Generate(folder, passages, queries, positives);
     return 0;
   }
   const auto scratch = muster::MakeScratchFolder(std::filesystem::temp_directory_path(), "import-bench");

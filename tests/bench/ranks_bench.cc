@@ -2,7 +2,6 @@
 // the ranks' collectives send against the least possible. Ranks are threads, which talk over Gloo and loopback sockets as
 // processes do. Random weights of MiniLM's shape and random texts.
 #include <ATen/Parallel.h>
-#include <ATen/ops/zeros.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -10,13 +9,11 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
-#include "absl/strings/str_cat.h"
 #include "common/clock.h"
-#include "common/random.h"
 #include "common/status.h"
 #include "tests/bench/batch_shares.h"
+#include "tests/bench/collective_bytes.h"
 #include "worker/rank/collective/in_process.h"
 #include "worker/rank/model/block_allocator.h"
 #include "worker/rank/train/testing/problem_options.h"
@@ -44,78 +41,20 @@ EncoderConfig MiniLmShape() {
   return config;
 }
 
-// Each query has one positive. Lengths spread evenly over half to one and a half times the mean.
-TokenBatch RandomBatch(const Options& options) {
-  CounterRandom random(17);
-  TokenBatch batch;
-  const auto text = [&] {
-    std::vector<uint32_t> ids(options.length / 2 + random.Below(options.length + 1));
-    for (uint32_t& id : ids) id = static_cast<uint32_t>(random.Below(30522));
-    return ids;
-  };
-  for (uint32_t q = 0; q < options.queries; ++q) {
-    batch.queries.push_back(text());
-    batch.passages.push_back(text());
-    batch.positives.push_back({q});
-  }
-  return batch;
-}
-
 double Median(std::vector<double> values) {
   std::ranges::nth_element(values, values.begin() + static_cast<ptrdiff_t>(values.size() / 2));
   return values[values.size() / 2];
 }
 
-// Bytes that the loopback device has carried so far, packet headers included.
-uint64_t LoopbackBytes() {
-  std::ifstream devices("/proc/net/dev");
-  for (std::string line; std::getline(devices, line);) {
-    const size_t name = line.find("lo:");
-    if (name == std::string::npos) continue;
-    std::istringstream numbers(line.substr(name + 3));
-    uint64_t received = 0;
-    numbers >> received;
-    return received;
-  }
-  return 0;
-}
-
 struct Measured {
   std::map<std::string, std::vector<double>> seconds;  // by phase, and "step"; of rank 0
-  std::map<std::string, uint64_t> bytes;               // of all ranks together
+  std::map<std::string, double> bytes, least;          // of all ranks together
 };
 
-// Bytes of `operation`, measured between two barriers of the ranks. Rank 0 counts; no rank starts before it has read
-// the counter.
-absl::Status Count(Group& group, const char* name, Measured& measured, const std::function<absl::Status()>& operation) {
-  RETURN_IF_ERROR(group.Barrier());
-  const uint64_t before = LoopbackBytes();
-  RETURN_IF_ERROR(group.Barrier());
-  RETURN_IF_ERROR(operation());
-  RETURN_IF_ERROR(group.Barrier());
-  if (group.rank() == 0) measured.bytes[name] = LoopbackBytes() - before;
-  return absl::OkStatus();
-}
-
-// Sequences that each rank encodes.
-std::vector<int64_t> RankCounts(const std::vector<muster::internal::v1::StepShare>& shares) {
-  std::vector<int64_t> counts(shares.size());
-  for (size_t rank = 0; rank < shares.size(); ++rank) {
-    for (const auto& micro : shares[rank].micro_batches()) counts[rank] += micro.slots_size();
-  }
-  return counts;
-}
-
-absl::Status CountCollectives(Group& group, const Encoder& encoder, const std::vector<int64_t>& counts, Measured& measured) {
-  const int64_t width = encoder.config().EmbeddingSize();
-  int64_t all = 0, parameters = 0;
-  for (const int64_t count : counts) all += count;
-  for (const Parameter& parameter : encoder.parameters()) parameters += parameter.value.numel();
-  const at::Tensor own = at::zeros({counts[group.rank()], width}), full = at::zeros({all, width});
-  RETURN_IF_ERROR(Count(group, "gather", measured, [&] { return group.AllGatherRows(own, counts).status(); }));
-  RETURN_IF_ERROR(Count(group, "scatter", measured, [&] { return group.ReduceScatterRowsSum(full, counts).status(); }));
-  at::Tensor gradients = at::zeros({parameters});
-  return Count(group, "reduce", measured, [&] { return group.AllReduceSum({&gradients, 1}); });
+StepSizes SizesOf(const Encoder& encoder, const std::vector<muster::internal::v1::StepShare>& shares) {
+  StepSizes sizes{.width = encoder.config().EmbeddingSize(), .rank_counts = RankCountsOf(shares)};
+  for (const Parameter& parameter : encoder.parameters()) sizes.parameters += parameter.value.numel();
+  return sizes;
 }
 
 absl::Status RunRank(const Options& options, const std::vector<muster::internal::v1::StepShare>& shares, Group& group,
@@ -139,26 +78,17 @@ absl::Status RunRank(const Options& options, const std::vector<muster::internal:
   if (shares.size() == 1) return absl::OkStatus();
   share.set_step(static_cast<uint64_t>(options.steps) + 1);
   ASSIGN_OR_RETURN(const StepBatch batch, BatchFromShare(share, encoder->config(), at::kCPU));
-  RETURN_IF_ERROR(Count(group, "step", measured, [&] { return trainer.Step(batch).status(); }));
-  return CountCollectives(group, *encoder, RankCounts(shares), measured);
-}
-
-// The least bytes that all ranks together must send. Each rank needs the other ranks' rows, and their gradients of its
-// own rows. A sum of gradients is sent twice: the parts, then the sum.
-std::map<std::string, double> LeastBytes(const Options& options, uint32_t ranks) {
-  const auto encoder = Encoder::Random(MiniLmShape(), 1).value();
-  double parameters = 0;
-  for (const Parameter& parameter : encoder->parameters()) parameters += static_cast<double>(parameter.value.numel());
-  const double rows = 2.0 * options.queries * static_cast<double>(encoder->config().EmbeddingSize());
-  const double others = ranks - 1;
-  std::map<std::string, double> least = {
-      {"gather", 4 * others * rows}, {"scatter", 4 * others * rows}, {"reduce", 8 * others * parameters}};
-  least["step"] = least["gather"] + least["scatter"] + least["reduce"];
-  return least;
+  ASSIGN_OR_RETURN(const double bytes, LoopbackBytesOf(group, [&] { return trainer.Step(batch).status(); }));
+  const StepSizes sizes = SizesOf(*encoder, shares);
+  ASSIGN_OR_RETURN(measured.bytes, CollectiveBytesOf(group, sizes, at::kCPU));
+  measured.bytes["step"] = bytes;
+  measured.least = LeastBytesOf(sizes);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<json> Measure(const Options& options, uint32_t ranks) {
-  const std::vector<muster::internal::v1::StepShare> shares = SharesOf(RandomBatch(options), ranks, 16384);
+  const std::vector<muster::internal::v1::StepShare> shares =
+      SharesOf(RandomTokenBatch(options.queries, options.length, 30522), ranks, 16384);
   std::vector<Measured> measured(ranks);
   for (const absl::Status& status : RunInProcessRanks(
            ranks, [&](Group& group) { return RunRank(options, shares, group, measured[group.rank()]); })) {
@@ -170,9 +100,8 @@ absl::StatusOr<json> Measure(const Options& options, uint32_t ranks) {
     row["seconds"][phase] = Median(values);
     std::printf(" %s %.3f s", phase.c_str(), Median(values));
   }
-  for (const auto& [name, least] : LeastBytes(options, ranks)) {
-    if (ranks == 1) break;
-    const auto bytes = static_cast<double>(measured[0].bytes[name]);
+  for (const auto& [name, least] : measured[0].least) {
+    const double bytes = measured[0].bytes[name];
     row["bytes"][name] = {{"sent", bytes}, {"least", least}, {"ratio", bytes / least}};
     std::printf("%s %s %.2f MB, %.3f of the least", name == "gather" ? "\n   bytes:" : ",", name.c_str(), bytes / 1e6,
                 bytes / least);

@@ -20,9 +20,9 @@ from cluster import MINILM, SHARED, Cluster  # noqa: E402
 from turns import machine, median, table, write_json  # noqa: E402
 
 
-def job(name, slots):
+def job(name, slots, dataset):
     return {"name": name, "model": {"from": "minilm", "max_length": {"query": 64, "passage": 64}},
-            "data": {"train": "banking", "positives": {"per_query": 1}}, "batch": {"queries": 8},
+            "data": {"train": dataset, "positives": {"per_query": 1}}, "batch": {"queries": 8},
             "optimizer": {"learning_rate": 2e-5}, "duration": {"steps": 2},
             "resources": {"device": "cpu", "slots": {"min": slots, "max": slots}, "threads": max(1, 2 // slots)}}
 
@@ -31,12 +31,12 @@ def seconds_of(text):
     return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
-def measure(cluster, name, slots):
+def measure(cluster, name, slots, dataset="banking", seconds=120):
     """Seconds from the start of the client to: the end of the client, the first lines of rank 0, the end of step 1."""
     start = time.time()
-    job_id = cluster.submit(job(name, slots))
+    job_id = cluster.submit(job(name, slots, dataset))
     submitted = time.time() - start
-    cluster.wait_for_phase(job_id, "JOB_PHASE_SUCCEEDED")
+    cluster.wait_for_phase(job_id, "JOB_PHASE_SUCCEEDED", seconds=seconds)
     header, first, *_ = cluster.ok("get", job_id, "--metrics", "csv").out.splitlines()
     row = dict(zip(header.split(","), first.split(",")))
     marks = {"submit returns": submitted}

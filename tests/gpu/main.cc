@@ -22,10 +22,10 @@ constexpr int kFailed = 1, kUsage = 2, kNoGpu = 3;
 
 // Nine minutes in total.
 constexpr Part kParts[] = {
-    {"loss", 35, RunLossPart},             {"loss_size", 35, RunLossSizePart},    {"dropout", 30, RunDropoutPart},
-    {"encoder", 50, RunEncoderPart},       {"collective", 60, RunCollectivePart}, {"failure", 70, RunFailurePart},
-    {"step", 70, RunStepPart},             {"resume", 40, RunResumePart},         {"production", 60, RunProductionPart},
-    {"speed", 90, RunSpeedPart},
+    {"loss", 30, RunLossPart},       {"loss_size", 30, RunLossSizePart},    {"dropout", 25, RunDropoutPart},
+    {"encoder", 40, RunEncoderPart}, {"collective", 55, RunCollectivePart}, {"failure", 70, RunFailurePart},
+    {"step", 60, RunStepPart},       {"resume", 35, RunResumePart},         {"production", 70, RunProductionPart},
+    {"scaling", 45, RunScalingPart}, {"speed", 80, RunSpeedPart},
 };
 
 // Prints the hardware as JSON on standard output. Exit code 3, with the reason on standard error: no GPU can be used.

@@ -46,6 +46,15 @@ EncoderConfig SmallEncoder() {
   return config;
 }
 
+EncoderConfig MiniLm() {
+  EncoderConfig config;
+  config.hidden_size = 384;
+  config.layers = 6;
+  config.heads = 12;
+  config.intermediate_size = 1536;
+  return config;
+}
+
 EncoderConfig BertBase() {
   EncoderConfig config;
   config.hidden_size = 768;

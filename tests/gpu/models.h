@@ -17,6 +17,8 @@ PackedBatch RandomBatchOn(at::Device device, const EncoderConfig& config, std::v
 
 // 3 layers, hidden size 96, 3 heads.
 EncoderConfig SmallEncoder();
+// MiniLM: 6 layers, hidden size 384, 12 heads, 22 million parameters.
+EncoderConfig MiniLm();
 // BERT-base: 12 layers, hidden size 768, 12 heads, 110 million parameters.
 EncoderConfig BertBase();
 

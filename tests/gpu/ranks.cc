@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 const std::map<std::string, RankTask>& Tasks() {
   static const std::map<std::string, RankTask> tasks = {
       {"collective", CollectiveTask}, {"endless", EndlessTask}, {"production", ProductionTask},
-      {"resume", ResumeTask},         {"step", StepTask}};
+      {"resume", ResumeTask},         {"scaling", ScalingTask}, {"step", StepTask}};
   return tasks;
 }
 

@@ -55,5 +55,6 @@ absl::Status EndlessTask(const RankOrder& order, Group& group, at::Device device
 absl::Status StepTask(const RankOrder& order, Group& group, at::Device device, Figures& report);
 absl::Status ProductionTask(const RankOrder& order, Group& group, at::Device device, Figures& report);
 absl::Status ResumeTask(const RankOrder& order, Group& group, at::Device device, Figures& report);
+absl::Status ScalingTask(const RankOrder& order, Group& group, at::Device device, Figures& report);
 
 }  // namespace muster

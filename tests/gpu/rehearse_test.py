@@ -133,7 +133,7 @@ class Rehearsal(unittest.TestCase):
             self.assertEqual(test["message"], "not run: no GPU")
             self.assertTrue(by_name[test["name"] + " (cpu)"]["passed"], test["name"])
         for part in ("loss", "loss_size", "dropout", "encoder", "collective", "failure", "step", "resume", "production",
-                     "speed"):
+                     "scaling", "speed"):
             self.assertTrue([test for test in gpu_tests if test["name"].startswith(part + ".")], part)
         # Our own libraries come from the pack; only glibc comes from this machine.
         for library in by_name["libraries"]["mapped"]:

@@ -65,6 +65,7 @@ void RunFailurePart(Session& session);
 void RunStepPart(Session& session);
 void RunResumePart(Session& session);
 void RunProductionPart(Session& session);
+void RunScalingPart(Session& session);
 void RunSpeedPart(Session& session);
 
 }  // namespace muster

@@ -14,10 +14,19 @@ namespace {
 
 using muster::internal::v1::StepShare;
 
-// Queries of 8 to 24 tokens, passages of 64 to 192; each query names one positive.
+// Each query names one positive.
 struct Workload {
   int64_t queries = 0, passages = 0;
   int64_t micro_tokens = 0;
+  // Tokens of a text, spread evenly.
+  int64_t query_least = 8, query_most = 24, passage_least = 64, passage_most = 192;
+};
+
+// What a step does with its graphs and with dropout.
+struct StepKind {
+  double dropout = 0;
+  AttentionKeys keys = AttentionKeys::kSequence;
+  bool keep = true;
 };
 
 StepShare ShareOfOneRank(const Workload& work, const EncoderConfig& config, uint64_t step) {
@@ -25,7 +34,9 @@ StepShare ShareOfOneRank(const Workload& work, const EncoderConfig& config, uint
   const int64_t slots = work.queries + work.passages;
   std::vector<std::pair<int64_t, uint32_t>> by_length;  // length, slot
   for (int64_t slot = 0; slot < slots; ++slot) {
-    by_length.emplace_back(slot < work.queries ? 8 + random.Below(17) : 64 + random.Below(129), slot);
+    const bool query = slot < work.queries;
+    const int64_t least = query ? work.query_least : work.passage_least, most = query ? work.query_most : work.passage_most;
+    by_length.emplace_back(least + static_cast<int64_t>(random.Below(most - least + 1)), slot);
   }
   std::sort(by_length.begin(), by_length.end());
   StepShare share;
@@ -79,14 +90,15 @@ double ProductFlops(const Session& session, bool bfloat16) {
   return 2.0 * size * size * size / seconds;
 }
 
-absl::Status MeasureStep(const Session& session, Encoder& encoder, double product_flops, double dropout, bool keep,
-                         Figures& figures) {
+// Reports the fastest of `repeats` steps.
+absl::Status MeasureStep(const Session& session, Encoder& encoder, const Workload& work, const StepKind& kind,
+                         double product_flops, int repeats, Figures& figures) {
   const EncoderConfig& config = encoder.config();
-  const Workload work = session.on_gpu() ? Workload{512, 1024, 16384} : Workload{4, 6, 512};
   const auto group = MakeSingleGroup();
   TrainerOptions options =
-      PlainOptions(muster::v1::OBJECTIVE_JOINTLH, /*temperature=*/0.05, /*learning_rate=*/1e-5, dropout);
-  options.keep_activations = keep ? uint64_t{64} << 30 : 0;
+      PlainOptions(muster::v1::OBJECTIVE_JOINTLH, /*temperature=*/0.05, /*learning_rate=*/1e-5, kind.dropout);
+  options.attention_keys = kind.keys;
+  options.keep_activations = kind.keep ? uint64_t{64} << 30 : 0;
   Trainer trainer(encoder, *group, RealClock(), options);
   ASSIGN_OR_RETURN(const StepBatch batch, BatchFromShare(ShareOfOneRank(work, config, 0), config, session.device()));
   absl::Status status;
@@ -96,7 +108,7 @@ absl::Status MeasureStep(const Session& session, Encoder& encoder, double produc
     if (report.ok()) last = *report;
     status = Both(status, report.status());
   };
-  const double seconds = LeastSeconds(session.device(), encoder.options().bfloat16 ? 2 : 1, step);
+  const double seconds = LeastSeconds(session.device(), repeats, step);
   RETURN_IF_ERROR(status);
   const double flops = StepFlops(config, batch) / seconds;
   figures["queries"] = work.queries;
@@ -112,10 +124,22 @@ absl::Status MeasureStep(const Session& session, Encoder& encoder, double produc
   return status;
 }
 
+// The batch of docs/design/gpu_step.py: 16,384 tokens in 64 sequences of 256, half of them queries, in one micro-batch.
+// tests/gpu/run adds the model's milliseconds to the figures.
+void MeasureModel(Session& session, Encoder& encoder, double product_flops) {
+  const Workload work = session.on_gpu() ? Workload{32, 32, 16384, 256, 256, 256, 256} : Workload{2, 2, 64, 16, 16, 16, 16};
+  for (const AttentionKeys keys : {AttentionKeys::kSequence, AttentionKeys::kLaunch}) {
+    session.Test(absl::StrCat("speed.model.", keys == AttentionKeys::kLaunch ? "launch" : "sequence"), [&](Figures& figures) {
+      return MeasureStep(session, encoder, work, {.dropout = 0.1, .keys = keys}, product_flops, /*repeats=*/5, figures);
+    });
+  }
+}
+
 }  // namespace
 
 void RunSpeedPart(Session& session) {
   const EncoderConfig config = session.on_gpu() ? BertBase() : SmallEncoder();
+  const Workload work = session.on_gpu() ? Workload{512, 1024, 16384} : Workload{4, 6, 512};
   for (const bool bfloat16 : {true, false}) {
     const std::string type = bfloat16 ? "bfloat16" : "float32";
     double product_flops = 0;
@@ -130,10 +154,12 @@ void RunSpeedPart(Session& session) {
         session.Test(absl::StrCat("speed.", type, keep ? ".kept" : ".replayed", dropout > 0 ? ".dropout" : ""),
                      [&](Figures& figures) {
                        if (!encoder.ok()) return encoder.status();
-                       return MeasureStep(session, **encoder, product_flops, dropout, keep, figures);
+                       return MeasureStep(session, **encoder, work, {.dropout = dropout, .keep = keep}, product_flops,
+                                          bfloat16 ? 2 : 1, figures);
                      });
       }
     }
+    if (bfloat16 && encoder.ok()) MeasureModel(session, **encoder, product_flops);
   }
 }
 

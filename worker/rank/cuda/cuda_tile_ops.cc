@@ -1,6 +1,8 @@
 #include "worker/rank/cuda/cuda_tile_ops.h"
 
 #include "worker/rank/cuda/device_scope.h"
+#include "worker/rank/cuda/pair_kernels.h"
+#include "worker/rank/cuda/rows_of.h"
 #include "worker/rank/cuda/tile_kernels.h"
 
 namespace muster {
@@ -21,6 +23,21 @@ void CheckTile(const at::Tensor& scores, const at::Tensor& excluded) {
   TORCH_CHECK(!excluded.defined() || (excluded.device() == scores.device() && excluded.scalar_type() == at::kLong &&
                                       excluded.is_contiguous()),
               "excluded must be dense int64 of the scores' device");
+}
+
+// Whether the kernels can read these embeddings: rows that were cut from wider ones are not dense.
+bool AreDenseRows(const at::Tensor& rows) {
+  TORCH_CHECK(rows.device().type() == kKernelDevice && rows.dim() == 2, "embeddings must be two-dimensional, on ",
+              kKernelDevice);
+  return rows.is_contiguous();
+}
+
+// A dense vector of `count` numbers, on the device of the embeddings.
+void CheckNumbers(const at::Tensor& rows, const at::Tensor& numbers, at::ScalarType type, int64_t count,
+                  const char* name) {
+  TORCH_CHECK(numbers.device() == rows.device() && numbers.scalar_type() == type && numbers.is_contiguous() &&
+                  numbers.dim() == 1 && numbers.size(0) == count,
+              name, " must be dense ", type, " [", count, "] of the embeddings' device");
 }
 
 template <typename T>
@@ -127,6 +144,37 @@ class Ops final : public TileOps {
     } else {
       ScatterAll<float>(scores, positions, values, scope.stream());
     }
+  }
+
+  void MeasureRows(const at::Tensor& rows, const at::Tensor& direction, at::Tensor& squares,
+                   at::Tensor& along) const override {
+    if (!AreDenseRows(rows)) return TileOps::MeasureRows(rows, direction, squares, along);
+    CheckNumbers(rows, direction, at::kDouble, rows.size(1), "direction");
+    CheckNumbers(rows, squares, at::kDouble, rows.size(0), "squares");
+    CheckNumbers(rows, along, at::kDouble, rows.size(0), "along");
+    const DeviceScope scope(rows.device());
+    CheckCuda(cuda::MeasureRows(ElementOf(rows, "embeddings"), DataOf(rows), rows.size(0), rows.size(1),
+                                direction.const_data_ptr<double>(), squares.mutable_data_ptr<double>(),
+                                along.mutable_data_ptr<double>(), scope.stream()),
+              "the lengths of rows");
+  }
+
+  void PairDots(const at::Tensor& queries, const at::Tensor& passages, const at::Tensor& rows,
+                const at::Tensor& columns, at::Tensor& dots) const override {
+    if (!AreDenseRows(queries) || !AreDenseRows(passages)) {
+      return TileOps::PairDots(queries, passages, rows, columns, dots);
+    }
+    TORCH_CHECK(passages.device() == queries.device() && passages.scalar_type() == queries.scalar_type() &&
+                    passages.size(1) == queries.size(1),
+                "passages must have the queries' width, type and device");
+    CheckNumbers(queries, rows, at::kLong, dots.numel(), "rows");
+    CheckNumbers(queries, columns, at::kLong, dots.numel(), "columns");
+    CheckNumbers(queries, dots, at::kDouble, dots.numel(), "dots");
+    const DeviceScope scope(queries.device());
+    CheckCuda(cuda::PairDots(ElementOf(queries, "embeddings"), DataOf(queries), DataOf(passages),
+                             rows.const_data_ptr<int64_t>(), columns.const_data_ptr<int64_t>(), dots.numel(),
+                             queries.size(1), dots.mutable_data_ptr<double>(), scope.stream()),
+              "the dot products of pairs");
   }
 };
 

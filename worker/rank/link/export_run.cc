@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "common/spec/label_noise.h"
 #include "common/spec/stages.h"
+#include "common/spec/training_sets.h"
 #include "common/status.h"
 
 namespace muster {
@@ -34,10 +35,14 @@ ModelCard CardFor(const muster::rank::v1::RankConfig& config, const std::optiona
                  .base_model = spec.model().from(),
                  .query_tokens = spec.model().max_length().query(),
                  .passage_tokens = spec.model().max_length().passage()};
-  card.data = {{"training set", absl::StrCat(spec.data().train(), " (", spec.data().split(), ")")},
-               {"queries", absl::StrCat(config.resolved().train_queries())},
-               {"positives per query", absl::StrCat(spec.data().positives().per_query())},
-               {"negatives per query", absl::StrCat(spec.data().negatives().per_query())}};
+  for (const muster::v1::TrainingSet& set : TrainingSetsOf(spec.data())) {
+    card.data.push_back({"training set", absl::StrCat(set.dataset(), " (", set.split(), ")")});
+    if (set.weight() != 1) absl::StrAppend(&card.data.back().second, ", weight ", Number(set.weight()));
+  }
+  card.data.insert(card.data.end(), {{"queries", absl::StrCat(config.resolved().train_queries())},
+                                     {"positives per query", absl::StrCat(spec.data().positives().per_query())},
+                                     {"negatives per query", absl::StrCat(spec.data().negatives().per_query())}});
+  if (spec.data().homogeneous_batches()) card.data.push_back({"batches", "each of one training set"});
   if (const std::string noise = NoiseText(spec.data()); !noise.empty()) card.data.push_back({"label noise", noise});
   std::string objective = muster::v1::Objective_Name(spec.loss().objective()).substr(sizeof("OBJECTIVE_") - 1);
   std::transform(objective.begin(), objective.end(), objective.begin(), [](unsigned char c) { return std::tolower(c); });

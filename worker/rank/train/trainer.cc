@@ -198,7 +198,8 @@ LossResult Trainer::EvaluateOwnRows(const StepBatch& batch, const at::Tensor& by
                              .teacher = TeacherOf(batch),
                              .without_objective = loss.distill().only(),
                              .tile_rows = options_.tile_rows,
-                             .tile_columns = options_.tile_columns},
+                             .tile_columns = options_.tile_columns,
+                             .ops = options_.tile_ops},
                             cuts_, encoder_.config().normalize);
 }
 

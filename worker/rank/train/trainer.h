@@ -50,6 +50,7 @@ struct TrainerOptions {
   uint64_t total_steps = 1;
   std::vector<TrainingStage> stages;  // in their order; empty: one of all steps, with `optimizer`
   int64_t tile_rows = 0, tile_columns = 0;  // 0: the device's plan
+  const TileOps* tile_ops = nullptr;  // of the loss; null: the device's. Must outlive the trainer
   std::filesystem::path tokenizer;  // folder with vocab.txt, to name texts in errors by their words; empty: by token ids
   ActivityBoard* board = nullptr;  // receives the phase of the step in progress; may be null
   std::shared_ptr<Streams> streams;  // of the encoder's device; null: the trainer makes its own

@@ -101,5 +101,75 @@ TEST(CudaTileOps, FalseNegativesAreThoseOfTheCpu) {
   }
 }
 
+TEST(CudaTileOps, ScatteredValuesAreTheCpus) {
+  for (const at::ScalarType type : {at::kFloat, at::kDouble}) {
+    const at::Tensor before = RandomTensor({5, 257}, type, 3, 30), values = RandomTensor({300}, type, 4);
+    std::vector<int64_t> distinct;
+    for (int64_t i = 0; i < 300; ++i) distinct.push_back(i * 4 % 1285);  // 4 and 1285 have no common divisor
+    const at::Tensor positions = IndicesOn(at::kCPU, distinct);
+    at::Tensor own = before.clone(), expected = before.clone();
+    CudaTileOps().Scatter(own, positions, values);
+    CpuTileOps().Scatter(expected, positions, values);
+    EXPECT_TRUE(at::equal(own, expected)) << type;
+    EXPECT_FALSE(at::equal(own, before));
+    EXPECT_THROW(CudaTileOps().Scatter(own, positions, values.narrow(0, 0, 299)), c10::Error);
+    const at::Tensor other_type = values.to(type == at::kFloat ? at::kDouble : at::kFloat);
+    EXPECT_THROW(CudaTileOps().Scatter(own, positions, other_type), c10::Error);
+  }
+}
+
+// Float64 sums of the same products in another order. Rows that are not dense take the form of other devices.
+TEST(CudaTileOps, LengthsAndPairsAreTheCpus) {
+  double worst = 0;
+  for (const at::ScalarType type : {at::kFloat, at::kDouble, at::kBFloat16}) {
+    for (const int64_t width : {1, 7, 37, 256, 263, 768}) {
+      for (const bool cut : {false, true}) {
+        const auto embeddings = [&](int64_t count, uint64_t seed) {
+          return cut ? RandomTensor({count, width + 3}, type, seed).narrow(1, 0, width)
+                     : RandomTensor({count, width}, type, seed);
+        };
+        const at::Tensor queries = embeddings(5, 1), passages = embeddings(13, 2);
+        const at::Tensor direction = RandomTensor({width}, at::kDouble, 3);
+        std::vector<int64_t> row_list, column_list;
+        for (int64_t i = 0; i < 21; ++i) row_list.push_back(i * 3 % 5), column_list.push_back(i * 5 % 13);
+        const at::Tensor rows = IndicesOn(at::kCPU, row_list), columns = IndicesOn(at::kCPU, column_list);
+        const auto run = [&](const TileOps& ops) {
+          std::vector<at::Tensor> results = {at::empty({5}, at::kDouble), at::empty({5}, at::kDouble),
+                                             at::empty({21}, at::kDouble)};
+          ops.MeasureRows(queries, direction, results[0], results[1]);
+          ops.PairDots(queries, passages, rows, columns, results[2]);
+          return results;
+        };
+        const auto own = run(CudaTileOps()), expected = run(CpuTileOps());
+        for (size_t i = 0; i < own.size(); ++i) {
+          // Relative to a sum of `width` products of sizes below 1, since terms of a product cancel.
+          worst = std::max(worst, (own[i] - expected[i]).abs().max().item<double>() / static_cast<double>(width));
+        }
+      }
+    }
+  }
+  std::printf("largest difference per number of a row %.2g\n", worst);
+  EXPECT_LE(worst, 1e-15);
+}
+
+TEST(CudaTileOps, NoPairsAndNoRowsAreNothing) {
+  const at::Tensor none = at::empty({0, 8}), indices = IndicesOn(at::kCPU, std::vector<int64_t>{});
+  at::Tensor squares = at::empty({0}, at::kDouble), along = at::empty_like(squares), dots = at::empty_like(squares);
+  CudaTileOps().MeasureRows(none, at::zeros({8}, at::kDouble), squares, along);
+  CudaTileOps().PairDots(none, at::zeros({3, 8}), indices, indices, dots);
+}
+
+TEST(CudaTileOps, EmbeddingsThatDoNotMatchAreRefused) {
+  const at::Tensor queries = at::zeros({2, 8}), wide = at::zeros({3, 9}), wide_numbers = at::zeros({9}, at::kDouble);
+  const at::Tensor indices = IndicesOn(at::kCPU, std::vector<int64_t>{0, 1});
+  at::Tensor two = at::empty({2}, at::kDouble), three = at::empty({3}, at::kDouble), floats = at::empty({2});
+  EXPECT_THROW(CudaTileOps().MeasureRows(queries, wide_numbers, two, two), c10::Error);
+  EXPECT_THROW(CudaTileOps().MeasureRows(queries, at::zeros({8}, at::kDouble), three, two), c10::Error);
+  EXPECT_THROW(CudaTileOps().PairDots(queries, wide, indices, indices, two), c10::Error);
+  EXPECT_THROW(CudaTileOps().PairDots(queries, queries.to(at::kDouble), indices, indices, two), c10::Error);
+  EXPECT_THROW(CudaTileOps().PairDots(queries, queries, indices, indices, three), c10::Error);
+  EXPECT_THROW(CudaTileOps().PairDots(queries, queries, indices, indices, floats), c10::Error);
+}
+
 }  // namespace
 }  // namespace muster

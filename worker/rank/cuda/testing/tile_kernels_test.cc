@@ -147,5 +147,25 @@ TYPED_TEST(TileKernels, WeighScalesEveryRowAndZeroesTheExcluded) {
   }
 }
 
+// More positions than a block has threads, and one more than whole blocks have.
+TYPED_TEST(TileKernels, ScatterWritesItsPositionsAndNoOther) {
+  using T = TypeParam;
+  for (const int64_t count : {0, 1, 255, 257, 769}) {
+    const Tile<T> tile(37, 31);
+    std::vector<T> expected = tile.scores, values(count);
+    std::vector<int64_t> positions(count);
+    for (int64_t i = 0; i < count; ++i) {
+      positions[i] = i * 500 % (37 * 31);  // distinct: 500 and 1147 have no common divisor
+      values[i] = static_cast<T>(i + 100);
+      expected[positions[i]] = values[i];
+    }
+    host_cuda::InEveryOrder([&] {
+      std::vector<T> scores = tile.scores;
+      ASSERT_EQ(Scatter<T>(scores.data(), positions.data(), values.data(), count, nullptr), cudaSuccess);
+      EXPECT_EQ(scores, expected) << count << " positions";
+    });
+  }
+}
+
 }  // namespace
 }  // namespace muster::cuda

@@ -1,13 +1,18 @@
 // The CPU's operations with any plan, and counters: tests a GPU's plan without a GPU.
 #pragma once
 
+#include <functional>
+#include <utility>
+
 #include "worker/rank/loss/tile_ops.h"
 
 namespace muster {
 
 class CountingTileOps final : public TileOps {
  public:
-  explicit CountingTileOps(const TilePlan& plan) : plan_(plan) {}
+  // `copies` is called with "upload" or "download" when one begins.
+  explicit CountingTileOps(const TilePlan& plan, std::function<void(const char*)> copies = [](const char*) {})
+      : plan_(plan), copies_(std::move(copies)) {}
 
   struct Counts {
     int64_t downloads = 0, uploads = 0, operations = 0;
@@ -49,19 +54,23 @@ class CountingTileOps final : public TileOps {
   }
   std::vector<double> ToHost(const at::Tensor& numbers) const override {
     ++counts_.downloads;
+    copies_("download");
     return cpu_.ToHost(numbers);
   }
   at::Tensor ToDevice(const std::vector<int64_t>& indices, at::Device device) const override {
     ++counts_.uploads;
+    copies_("upload");
     return cpu_.ToDevice(indices, device);
   }
   at::Tensor ToDevice(const std::vector<double>& numbers, at::ScalarType type, at::Device device) const override {
     ++counts_.uploads;
+    copies_("upload");
     return cpu_.ToDevice(numbers, type, device);
   }
 
  private:
   const TilePlan plan_;
+  const std::function<void(const char*)> copies_;
   const TileOps& cpu_ = CpuTileOps();
   mutable Counts counts_;
 };

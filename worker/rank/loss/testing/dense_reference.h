@@ -39,6 +39,9 @@ struct DenseResult {
   double loss = 0;
   int64_t valid_rows = 0;
   Matrix d_queries, d_passages;
+  // For each number of the gradients: the sum of the sizes of its terms, before any of them cancel. Rounding is relative to it,
+  // and has no bound relative to the gradient.
+  Matrix query_scales, passage_scales;
   int64_t false_negatives = 0;
 };
 DenseResult EvaluateDense(const DenseBatch& batch);
@@ -55,6 +58,7 @@ DenseTeacher RandomTeacher(uint64_t seed, const DenseBatch& batch, muster::v1::D
 // The whole batch as the kernel's input; embeddings of `type`.
 LossInput InputFrom(const DenseBatch& batch, at::ScalarType type);
 at::Tensor TensorFrom(const Matrix& matrix);  // float64
+Matrix MatrixFrom(const at::Tensor& tensor);  // [rows, columns] of any type
 
 // max|x - y| / max|y| (max|x| where y is all zero) over loss and both gradients.
 double LargestDifference(const LossResult& result, const DenseResult& expected);
