@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include "common/rpc/security.h"
+
 namespace muster {
 namespace {
 
@@ -35,7 +37,7 @@ muster::v1::Job EndedJob() {
 }
 
 TEST(QueryValues, AJobWithoutThemSaysWhy) {
-  BlobClient blobs(nullptr);
+  BlobClient blobs(*MakeChannel("127.0.0.1:1", {.insecure = true}));  // is never called
   const auto error = [&](muster::v1::Job job) {
     const absl::Status status = FetchQueryValues(blobs, job).status();
     EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;

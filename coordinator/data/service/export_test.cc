@@ -139,9 +139,10 @@ TEST_F(ServerExport, WritesTheKeysThatOtherToolsRead) {
             R"("source":"human"})" "\n");
   const auto beir = Export("set", v1::DATASET_FORMAT_BEIR).value();
   ASSERT_EQ(beir.files.size(), 3u);
-  EXPECT_EQ(beir.files[0].second, R"({"_id":"p1","title":"","text":"b"})" "\n" R"({"_id":"p2","title":"","text":"c"})" "\n");
-  EXPECT_EQ(beir.files[2].first, "qrels/train.tsv");
-  EXPECT_EQ(beir.files[2].second, "query-id\tcorpus-id\tscore\nq1\tp1\t2\n");
+  EXPECT_EQ(beir.files[2].first, "corpus.jsonl") << "the largest file is the last one";
+  EXPECT_EQ(beir.files[2].second, R"({"_id":"p1","title":"","text":"b"})" "\n" R"({"_id":"p2","title":"","text":"c"})" "\n");
+  EXPECT_EQ(beir.files[1].first, "qrels/train.tsv");
+  EXPECT_EQ(beir.files[1].second, "query-id\tcorpus-id\tscore\nq1\tp1\t2\n");
   EXPECT_THAT(beir.notes, ElementsAre(HasSubstr("1 judgments without a grade, as hard negatives are; BEIR has none")));
 }
 
@@ -168,7 +169,7 @@ TEST_F(ServerExport, SaysWhatAFormatCannotCarry) {
   ASSERT_TRUE(Import(add, {{"qrels/train.tsv", "1\td\t3\n"}}).ok());
   const auto beir = Export("set", v1::DATASET_FORMAT_BEIR).value();
   EXPECT_THAT(beir.notes, ElementsAre(HasSubstr("1 judgments of pairs that another source"), HasSubstr("2 sources")));
-  EXPECT_EQ(beir.files[2].second, "query-id\tcorpus-id\tscore\n1\td\t3\n1\te\t0\n");
+  EXPECT_EQ(beir.files[1].second, "query-id\tcorpus-id\tscore\n1\td\t3\n1\te\t0\n");
 }
 
 TEST_F(ServerExport, RefusesWhatItCannotWriteByName) {
