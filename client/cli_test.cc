@@ -46,6 +46,14 @@ TEST_F(CliTest, ADryRunShowsWhatWouldHappenAndSubmitsNothing) {
   EXPECT_TRUE(jobs_.requests[0].dry_run());
 }
 
+TEST_F(CliTest, ADryRunShowsAllTrainingSets) {
+  Write("job.yaml", "name: x\nmodel: {from: minilm}\nduration: {steps: 3}\n"
+                    "data: {sets: [{dataset: t}, {dataset: u, split: dev, weight: 0.5}]}\n");
+  const Result result = Muster("submit job.yaml --dry-run");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("\ntrain            t/train, u/dev x 0.5, 809 queries\n"));
+}
+
 // Such a coordinator would take the request for a submission, so the request must be one that it refuses.
 TEST_F(CliTest, ADryRunIsRefusedByACoordinatorThatDoesNotKnowIt) {
   Write("job.yaml", kJobFile);

@@ -4,6 +4,7 @@
 #include "absl/strings/str_format.h"
 #include "client/output.h"
 #include "client/words.h"
+#include "common/spec/training_sets.h"
 
 namespace muster {
 namespace {
@@ -30,7 +31,7 @@ std::string PreviewText(const muster::v1::SubmitJobResponse& response) {
                                         : "0: the job trains nothing and evaluates by report"});
   } else {
     const std::string queries = spec.stages().empty() ? absl::StrCat(", ", Plural(preview.train_queries(), "query")) : "";
-    facts.Add({"train", absl::StrCat(spec.data().train(), "/", spec.data().split(), queries)});
+    facts.Add({"train", absl::StrCat(TrainingSetsText(spec.data()), queries)});
     const std::string per_epoch =
         spec.stages().empty() ? absl::StrCat(", ", WithThousands(preview.steps_per_epoch()), " per epoch") : "";
     facts.Add({"steps", absl::StrCat(WithThousands(preview.total_steps()), per_epoch, ", of ",

@@ -1,13 +1,14 @@
 #include "client/step_log.h"
 
-#include <filesystem>
+#include <optional>
+#include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "client/call.h"
 #include "client/find_job.h"
+#include "client/stored_file.h"
 #include "client/words.h"
-#include "common/files.h"
+#include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "common/step_log_file.h"
 
@@ -18,24 +19,18 @@ namespace {
 constexpr int kStepLogTries = 5;  // a running job may drop the checkpoint between the two calls
 
 absl::StatusOr<std::string> ReadFrom(BlobClient& blobs, const std::string& digest, const std::string& what) {
-  ASSIGN_OR_RETURN(const auto manifest, blobs.GetManifest(digest));
-  for (const muster::v1::FileEntry& file : manifest.files()) {
-    if (file.path() != kStepLogFile) continue;
-    // Reads it into a file, because a long job's log may exceed the size of a message.
-    ASSIGN_OR_RETURN(const auto folder, MakeScratchFolder(std::filesystem::temp_directory_path(), "muster-steps"));
-    const absl::Cleanup remove = [&folder] {
-      std::error_code ignored;
-      std::filesystem::remove_all(folder, ignored);
-    };
-    RETURN_IF_ERROR(blobs.GetFile(file.digest(), folder / kStepLogFile));
-    return ReadFile(folder / kStepLogFile);
-  }
-  return absl::DataLossError(absl::StrCat(what, " has no ", kStepLogFile));
+  ASSIGN_OR_RETURN(std::optional<std::string> text, ReadStoredFile(blobs, digest, kStepLogFile));
+  if (!text.has_value()) return absl::DataLossError(absl::StrCat(what, " has no ", kStepLogFile));
+  return *std::move(text);
 }
 
 }  // namespace
 
 absl::StatusOr<std::string> FetchStepLog(BlobClient& blobs, const muster::v1::Job& job) {
+  if (EvaluatesOnly(job.spec())) {
+    return absl::FailedPreconditionError(absl::StrCat("job ", job.id(),
+                                                      " takes no step (duration.steps: 0), and so has no step log."));
+  }
   if (!job.step_log_manifest().empty()) return ReadFrom(blobs, job.step_log_manifest(), "the stored step log");
   if (!job.checkpoints().empty()) {
     const muster::v1::CheckpointInfo& newest = *job.checkpoints().rbegin();

@@ -10,7 +10,7 @@
 namespace muster {
 
 // CSV of all steps, or up to the newest checkpoint's (docs/reference/data-schemas.md). FAILED_PRECONDITION: the job has no
-// checkpoint. NOT_FOUND: a newer checkpoint has replaced this one since `job` was read.
+// checkpoint, or takes no step. NOT_FOUND: a newer checkpoint has replaced this one since `job` was read.
 absl::StatusOr<std::string> FetchStepLog(BlobClient& blobs, const muster::v1::Job& job);
 
 // The same for the job that `given` names (client/find_job.h), read again where a newer checkpoint has replaced the one that

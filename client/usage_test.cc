@@ -191,7 +191,7 @@ TEST(Usage, NoCommandReadsAFlagAndIgnoresIt) {
     if (!CommandsOf(command).empty() || command.get_name() == "local") return;
     const bool asks = command.get_parent()->get_name() != "certs" && command.get_parent()->get_name() != "tokens" &&
                       command.get_name() != "version" && command.get_name() != "restore" && command.get_name() != "init" &&
-                      command.get_name() != "completion" && command.get_name() != "score" && command.get_name() != "compare" &&
+                      command.get_name() != "completion" && command.get_name() != "score" &&
                       command.get_name() != "explain" && command.get_name() != "manual" &&
                       !(command.get_parent()->get_name() == "backup" && command.get_name() != "take");
     std::vector<std::string> line = Complete(command, words);
@@ -237,6 +237,10 @@ TEST(Usage, FlagsThatMeanNothingTogetherAreRefused) {
   EXPECT_THAT(Refusal("restore f"), HasSubstr("give --coordinator or --data."));
   EXPECT_EQ(Refusal("restore f --coordinator c --data d"), "");
   EXPECT_THAT(Refusal("study run s.yaml --detach --parallel 2"), HasSubstr("exclude each other"));
+  EXPECT_THAT(Refusal("compare a b --qrels q --address localhost:7070"), HasSubstr("exclude each other"));
+  EXPECT_EQ(Refusal("compare a b --address localhost:7070"), "") << "jobs";
+  EXPECT_THAT(Refusal("compare a b --rule trec_eval"), HasSubstr("--rule works only with --qrels"));
+  EXPECT_THAT(Refusal("get j --query-values f --run g"), HasSubstr("exclude each other"));
 }
 
 TEST(Usage, TextsNameWhatIsAllowed) {

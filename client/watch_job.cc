@@ -92,7 +92,7 @@ int ExitCodeOf(const muster::v1::Job& job) {
   return job.phase() == muster::v1::JOB_PHASE_CANCELLED ? kExitCancelled : kExitJobFailed;
 }
 
-std::string FinalJobText(const muster::v1::Job& job, OutputFormat format) {
+nlohmann::ordered_json FinalJobJson(const muster::v1::Job& job) {
   auto json = nlohmann::ordered_json::parse(JsonText(job));
   json["metrics"] = nlohmann::ordered_json::object();
   const bool evaluates_alone = EvaluatesOnly(job.spec());
@@ -102,7 +102,9 @@ std::string FinalJobText(const muster::v1::Job& job, OutputFormat format) {
   }
   // Scripts read the results of `eval` directly: jq '."ndcg@10"'.
   if (const auto metrics = json["metrics"]; evaluates_alone) json.update(metrics);
-  return Format(json, format);
+  return json;
 }
+
+std::string FinalJobText(const muster::v1::Job& job, OutputFormat format) { return Format(FinalJobJson(job), format); }
 
 }  // namespace muster

@@ -4,6 +4,7 @@
 #include <grpcpp/channel.h>
 
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -28,6 +29,7 @@ int ExitCodeOf(const muster::v1::Job& job);
 
 // The whole job, plus `metrics`: those of the trained model, or of the model that an evaluation job measured; {} if there are
 // none. For an evaluation job each metric is also a separate key.
+nlohmann::ordered_json FinalJobJson(const muster::v1::Job& job);
 std::string FinalJobText(const muster::v1::Job& job, OutputFormat format);
 
 }  // namespace muster

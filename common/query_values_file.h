@@ -1,6 +1,6 @@
-// The path of a report's values by query, next to the step log: rank 0 writes it, `muster study report` reads it. CSV with the
-// columns `query` (its number in the evaluation, from 0) and one per metric; one line per query that has a relevant
-// document.
+// The path of a report's values by query, next to the step log: rank 0 writes it, and the client reads it
+// (client/query_values.h). CSV with the columns `query` (its number in the evaluation, from 0) and one per metric; one line per
+// query that has a relevant document.
 #pragma once
 
 namespace muster {

@@ -3,8 +3,11 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
 
+#include "client/call.h"
+#include "client/find_job.h"
 #include "client/interrupt.h"
 #include "common/status.h"
 
@@ -13,16 +16,20 @@ namespace {
 
 bool ForPeople(const Cli& cli) { return cli.output == OutputFormat::kTable && isatty(STDOUT_FILENO) != 0; }
 
-std::string ResultText(const Cli& cli, const muster::v1::Job& job) {
-  if (cli.output != OutputFormat::kTable) return FinalJobText(job, cli.output);
-  if (const std::string table = BeforeAfterTable(job); !table.empty()) return table;
-  if (ForPeople(cli)) return "";  // the progress already printed the evaluations
-  std::string lines;
-  for (const auto& evaluation : job.evaluations()) lines += EvaluationLine(evaluation) + "\n";
-  return lines;
-}
-
 }  // namespace
+
+absl::StatusOr<muster::v1::Job> SubmitJobOf(const std::string& command, muster::v1::JobService::Stub& stub,
+                                            muster::v1::SubmitJobRequest request) {
+  if (const absl::Status status = CompleteModelJob(stub, *request.mutable_spec()); !status.ok()) {
+    return WithContext(status, command);
+  }
+  std::vector<std::string> notes;
+  auto submitted =
+      Call(stub, &muster::v1::JobService::Stub::SubmitJob, request, {.patience = absl::Seconds(20), .notes = &notes});
+  if (!submitted.ok()) return WithContext(submitted.status(), command);
+  for (const std::string& note : notes) std::fprintf(stderr, "note: %s\n", note.c_str());
+  return std::move(*submitted->mutable_job());
+}
 
 FILE* ProgressStream(const Cli& cli) { return ForPeople(cli) ? stdout : stderr; }
 
@@ -32,13 +39,27 @@ void AnnounceJob(const Cli& cli, const muster::v1::Job& job) {
   std::fflush(out);
 }
 
-absl::StatusOr<int> FollowJob(const Cli& cli, const Connection& connection, const std::string& id,
-                              const WatchOptions& options) {
+absl::StatusOr<muster::v1::Job> FollowToEnd(const Cli& cli, const Connection& connection, const std::string& id,
+                                            const WatchOptions& options) {
   const InterruptScope interrupt(JobGoesOn(id));
   FILE* out = ProgressStream(cli);
   ProgressPrinter printer(out, StyleOf(out));
-  ASSIGN_OR_RETURN(const muster::v1::Job job, WatchJob(connection.coordinator(), id, printer, options));
-  std::printf("%s", ResultText(cli, job).c_str());
+  return WatchJob(connection.coordinator(), id, printer, options);
+}
+
+std::string ResultTable(const Cli& cli, const muster::v1::Job& job) {
+  if (const std::string table = BeforeAfterTable(job); !table.empty()) return table;
+  if (ForPeople(cli)) return "";  // the progress already printed the evaluations
+  std::string lines;
+  for (const auto& evaluation : job.evaluations()) lines += EvaluationLine(evaluation) + "\n";
+  return lines;
+}
+
+absl::StatusOr<int> FollowJob(const Cli& cli, const Connection& connection, const std::string& id,
+                              const WatchOptions& options) {
+  ASSIGN_OR_RETURN(const muster::v1::Job job, FollowToEnd(cli, connection, id, options));
+  const bool table = cli.output == OutputFormat::kTable;
+  std::printf("%s", (table ? ResultTable(cli, job) : FinalJobText(job, cli.output)).c_str());
   return ExitCodeOf(job);
 }
 

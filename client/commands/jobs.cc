@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,10 +19,17 @@
 #include "client/job_list.h"
 #include "client/list_table.h"
 #include "client/progress.h"
+#include "client/query_values.h"
+#include "client/report_files.h"
+#include "client/report_ids.h"
 #include "client/step_log.h"
 #include "client/words.h"
 #include "common/clock.h"
 #include "common/exit_code.h"
+#include "common/files.h"
+#include "common/flags/parse_flags.h"
+#include "common/spec/training_sets.h"
+#include "common/status.h"
 #include "muster/v1/job.grpc.pb.h"
 
 namespace muster {
@@ -155,8 +163,9 @@ std::string Describe(const Job& job) {
   facts.Add({"submitted", TimeText(job.submitted())});
   facts.Add({"ended", TimeText(job.ended())});
   facts.Add({"objective", WordOf(job.spec().loss().objective())});
-  facts.Add({"train", absl::StrCat(job.spec().data().train(), "/", job.spec().data().split(), ", ",
-                                   Plural(job.resolved().train_queries(), "query"))});
+  if (const std::string sets = TrainingSetsText(job.spec().data()); !sets.empty()) {
+    facts.Add({"train", absl::StrCat(sets, ", ", Plural(job.resolved().train_queries(), "query"))});
+  }
   for (const auto& [section, ignores] : {std::pair("evaluate", job.spec().evaluate().ignore_identical_ids()),
                                          std::pair("report", job.spec().report().ignore_identical_ids())}) {
     if (ignores) facts.Add({section, "leaves the document with a query's id out of its ranking (ignore_identical_ids)"});
@@ -173,6 +182,9 @@ std::string Describe(const Job& job) {
                                           TimeText(checkpoint.time()))});
   }
   for (const auto& evaluation : job.evaluations()) facts.Add({"evaluation", EvaluationLine(evaluation)});
+  if (const uint32_t depth = job.spec().report().run_depth(); depth > 0) {
+    facts.Add({"rankings", absl::StrCat(Plural(depth, "document"), " per query: muster get ", job.id(), " --run FILE")});
+  }
   if (!job.export_manifest().empty()) facts.Add({"model", absl::StrCat("muster export ", job.id(), " DIR")});
   return facts.Text();
 }
@@ -198,6 +210,54 @@ absl::StatusOr<int> GetStepLog(const Cli& cli, const std::string& id) {
   if (!text.ok()) return WithContext(text.status(), "get");
   std::fwrite(text->data(), 1, text->size(), stdout);
   return kExitSucceeded;
+}
+
+struct GetFlags {
+  std::string id, metrics, query_values, run;
+};
+
+absl::StatusOr<int> PrintWritten(const Cli& cli, const std::string& file, const std::string& what, uint64_t queries) {
+  if (cli.output == OutputFormat::kTable) {
+    std::printf("wrote %s: %s of %s\n", file.c_str(), what.c_str(), Plural(queries, "query").c_str());
+  } else {
+    std::printf("%s", Format(nlohmann::ordered_json{{"file", file}, {"queries", queries}}, cli.output).c_str());
+  }
+  return kExitSucceeded;
+}
+
+absl::StatusOr<int> WriteQueryValues(const Cli& cli, const GetFlags& flags, const Job& job,
+                                     const std::shared_ptr<grpc::Channel>& data) {
+  BlobClient blobs(data);
+  ASSIGN_OR_RETURN(const QueryValues values, FetchQueryValues(blobs, job));
+  const auto ids = FetchReportIds(data, job, /*documents=*/false);
+  if (absl::IsUnavailable(ids.status())) return ids.status();
+  if (!ids.ok()) {
+    std::fprintf(stderr, "note: the file has no ids of queries: %s\n", std::string(ids.status().message()).c_str());
+  }
+  ASSIGN_OR_RETURN(const std::string csv, QueryValuesCsv(values, ids.ok() ? std::make_optional(*ids) : std::nullopt));
+  const absl::Status written = WriteFileAtomically(flags.query_values, csv);
+  if (!written.ok()) return absl::InvalidArgumentError(WithContext(written, "--query-values").message());
+  return PrintWritten(cli, flags.query_values, "values", values.queries.size());
+}
+
+absl::StatusOr<int> WriteRun(const Cli& cli, const GetFlags& flags, const Job& job,
+                             const std::shared_ptr<grpc::Channel>& data) {
+  BlobClient blobs(data);
+  ASSIGN_OR_RETURN(const std::string stored, FetchStoredRun(blobs, job));
+  ASSIGN_OR_RETURN(const ReportIds ids, FetchReportIds(data, job, /*documents=*/true));
+  RETURN_IF_ERROR(WriteTrecRun(stored, ids, job.spec().name(), flags.run));
+  return PrintWritten(cli, flags.run, "rankings", ids.queries.size());
+}
+
+absl::StatusOr<int> GetResults(const Cli& cli, const GetFlags& flags) {
+  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+  const auto stub = JobService::NewStub(connection.coordinator());
+  const auto job = GetNamedJob(*stub, flags.id);
+  if (!job.ok()) return WithContext(job.status(), "get");
+  ASSIGN_OR_RETURN(const auto data, connection.Data());
+  const auto code = flags.run.empty() ? WriteQueryValues(cli, flags, *job, data) : WriteRun(cli, flags, *job, data);
+  if (!code.ok()) return WithContext(ExplainUnreachable(code.status()), "get");
+  return code;
 }
 
 }  // namespace
@@ -231,15 +291,24 @@ void AddJobsCommands(CLI::App& app, Cli& cli) {
   rm->add_option("--request-id", removal->request_id, "Id of this request; repeating it changes nothing")->type_name("ID");
   rm->callback([&cli, removal] { cli.action = [&cli, removal] { return RemoveJob(cli, *removal); }; });
 
-  auto id = std::make_shared<std::string>();
+  auto shown = std::make_shared<GetFlags>();
   CLI::App* get = app.add_subcommand("get", "Show one job")->fallthrough();
-  get->add_option("job", *id, kJobHelp)->required()->type_name("JOB");
-  auto metrics = std::make_shared<std::string>();
-  get->add_option("--metrics", *metrics, "Print the step log instead, of a running job up to its newest checkpoint: csv")
-      ->type_name("FORMAT")
-      ->check(CLI::IsMember({"csv"}));
-  get->callback([&cli, id, metrics] {
-    cli.action = [&cli, id, metrics] { return metrics->empty() ? GetJob(cli, *id) : GetStepLog(cli, *id); };
+  get->add_option("job", shown->id, kJobHelp)->required()->type_name("JOB");
+  CLI::Option* metrics = get->add_option("--metrics", shown->metrics,
+                                         "Print the step log instead, of a running job up to its newest checkpoint: csv");
+  metrics->type_name("FORMAT")->check(CLI::IsMember({"csv"}));
+  CLI::Option* values = get->add_option("--query-values", shown->query_values,
+                                        "Write the report's values of every query to this file instead, as CSV");
+  CLI::Option* run = get->add_option("--run", shown->run,
+                                     "Write the report's rankings (report.run_depth) to this file instead, in TREC's format");
+  for (CLI::Option* option : {values, run}) option->type_name("FILE");
+  AtMostOne({metrics, values, run});
+  get->callback([&cli, shown] {
+    cli.action = [&cli, shown] {
+      if (!shown->metrics.empty()) return GetStepLog(cli, shown->id);
+      const bool results = !shown->query_values.empty() || !shown->run.empty();
+      return results ? GetResults(cli, *shown) : GetJob(cli, shown->id);
+    };
   });
 }
 

@@ -12,7 +12,6 @@
 #include "client/call.h"
 #include "client/commands/commands.h"
 #include "client/commands/follow.h"
-#include "client/find_job.h"
 #include "client/job_file.h"
 #include "common/exit_code.h"
 #include "common/status.h"
@@ -73,16 +72,9 @@ absl::StatusOr<int> MineNegatives(const Cli& cli, const MineFlags& flags) {
   request.set_request_id(RequestIdOr(flags.request_id));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = JobService::NewStub(connection.coordinator());
-  if (const absl::Status status = CompleteModelJob(*stub, *request.mutable_spec()); !status.ok()) {
-    return WithContext(status, "mine");
-  }
-  std::vector<std::string> notes;
-  const auto submitted =
-      Call(*stub, &JobService::Stub::SubmitJob, request, {.patience = absl::Seconds(20), .notes = &notes});
-  if (!submitted.ok()) return WithContext(submitted.status(), "mine");
-  for (const std::string& note : notes) std::fprintf(stderr, "note: %s\n", note.c_str());
-  AnnounceJob(cli, submitted->job());
-  ASSIGN_OR_RETURN(const int code, FollowJob(cli, connection, submitted->job().id(), {}));
+  ASSIGN_OR_RETURN(const muster::v1::Job job, SubmitJobOf("mine", *stub, std::move(request)));
+  AnnounceJob(cli, job);
+  ASSIGN_OR_RETURN(const int code, FollowJob(cli, connection, job.id(), {}));
   if (code == kExitSucceeded && cli.output == OutputFormat::kTable) {
     std::printf("what it holds: muster data report %s\nto train with it: data.train: %s, and data.negatives.per_query\n",
                 flags.out.c_str(), flags.out.c_str());

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -85,13 +86,7 @@ absl::StatusOr<int> Submit(const Cli& cli, const SubmitFlags& flags) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   NoteNewQueue(connection, request.spec().resources().queue());
   const auto stub = JobService::NewStub(connection.coordinator());
-  RETURN_IF_ERROR(CompleteModelJob(*stub, *request.mutable_spec()));
-  std::vector<std::string> notes;
-  const auto submitted =
-      Call(*stub, &JobService::Stub::SubmitJob, request, {.patience = absl::Seconds(20), .notes = &notes});
-  if (!submitted.ok()) return WithContext(submitted.status(), "submit");
-  for (const std::string& note : notes) std::fprintf(stderr, "note: %s\n", note.c_str());
-  const muster::v1::Job& job = submitted->job();
+  ASSIGN_OR_RETURN(const muster::v1::Job job, SubmitJobOf("submit", *stub, std::move(request)));
   if (flags.wait) {
     AnnounceJob(cli, job);
     WatchOptions options;

@@ -21,7 +21,8 @@ void AddFields(const std::string& prefix, const google::protobuf::Descriptor& ty
   for (int i = 0; i < type.field_count(); ++i) {
     const auto& field = *type.field(i);
     const std::string path = absl::StrCat(prefix, field.name());
-    if (field.cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) {
+    // A list of messages is one value.
+    if (field.cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE && !field.is_repeated()) {
       AddFields(absl::StrCat(path, "."), *field.message_type(), fields);
     } else {
       fields.push_back(path);

@@ -22,7 +22,8 @@ namespace {
 const ArgumentHandlers& Handlers() {
   static const auto* const kHandlers = [] {
     auto* const all = new ArgumentHandlers;
-    for (const ArgumentHandlers* handlers : {&TransformersHandlers(), &TevatronAndFlagEmbeddingHandlers(), &LoraHandlers(),
+    for (const ArgumentHandlers* handlers : {&TransformersHandlers(), &TrainingDataHandlers(),
+                                             &TevatronAndFlagEmbeddingHandlers(), &LoraHandlers(),
                                              &SentenceTransformersHandlers(), &LossHandlers()}) {
       all->insert(handlers->begin(), handlers->end());
     }
@@ -119,7 +120,11 @@ const Argument* Translator::Find(std::string_view key) const {
 void Translator::FillRequired() {
   if (!draft_.Has("name")) Set("name", result_.tool, "any name").IgnoreError();
   if (!draft_.Has("model.from")) Set("model.from", "my-model", "not in the arguments: muster models push my-model DIR").IgnoreError();
-  if (!draft_.Has("data.train")) Set("data.train", "my-data", "not in the arguments: muster data import my-data PATH").IgnoreError();
+  const bool names_data = draft_.Has("data.train") || draft_.Has("data.sets");
+  if (!names_data) Set("data.train", "my-data", "not in the arguments: muster data import my-data PATH").IgnoreError();
+  if (draft_.Has("data.sets") && result_.tool == "sentence-transformers" && Find("multi_dataset_batch_sampler") == nullptr) {
+    Set("data.homogeneous_batches", "true", "the tool's default: multi_dataset_batch_sampler: proportional").IgnoreError();
+  }
   if (UsesLora(*this) && !draft_.Has("model.lora.rank")) {
     Set("model.lora.rank", ToolsRank(*this), "the tool trains adapters unless tuner_type is full").IgnoreError();
   }

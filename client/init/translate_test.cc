@@ -97,6 +97,30 @@ TEST(TranslateArguments, ReadsFlagEmbeddingsArguments) {
   EXPECT_FALSE(job.loss().has_distill());
 }
 
+TEST(TranslateArguments, SeveralDatasetsBecomeTrainingSets) {
+  const std::string start =
+      R"({"model_name_or_path": "m", "train_data": ["a.jsonl", "b.jsonl"], "sentence_pooling_method": "cls", )";
+  const JobSpec mixed = Job(Translated(start + R"("same_dataset_within_batch": false, "small_threshold": 100})"));
+  EXPECT_EQ(mixed.data().train(), "");
+  ASSERT_EQ(mixed.data().sets_size(), 2);
+  EXPECT_EQ(mixed.data().sets(0).dataset(), "a");
+  EXPECT_EQ(mixed.data().sets(1).dataset(), "b");
+  EXPECT_FALSE(mixed.data().homogeneous_batches());
+  const Translation same =
+      Translated(start + R"("same_dataset_within_batch": true, "small_threshold": 100, "drop_threshold": 0})");
+  EXPECT_TRUE(Job(same).data().homogeneous_batches());
+  EXPECT_THAT(same.job_file, HasSubstr("#   small_threshold: 100: small datasets are neither merged nor left out"));
+  EXPECT_THAT(Translated(R"({"model_name_or_path": "m", "train_data": ["x/train.jsonl", "y/train.jsonl"],
+                             "sentence_pooling_method": "cls"})")
+                  .job_file,
+              HasSubstr("two of them would have the name train"));
+  const std::string sampler = R"({"model_name_or_path": "m", "scale": 20, "train_dataset": ["a", "b"])";
+  EXPECT_TRUE(Job(Translated(sampler + "}")).data().homogeneous_batches()) << "sentence-transformers' default";
+  EXPECT_TRUE(Job(Translated(sampler + R"(, "multi_dataset_batch_sampler": "proportional"})")).data().homogeneous_batches());
+  EXPECT_THAT(Translated(sampler + R"(, "multi_dataset_batch_sampler": "round_robin"})").job_file,
+              HasSubstr("steps are drawn in proportion to the datasets"));
+}
+
 TEST(TranslateArguments, ReadsFlagEmbeddingsDistillation) {
   const std::string start = R"({"model_name_or_path": "m", "train_data": "a.jsonl", "sentence_pooling_method": "cls", "num_train_epochs": 1, )";
   EXPECT_EQ(Job(Translated(start + R"("knowledge_distillation": true, "kd_loss_type": "kl_div"})")).loss().distill().kind(),

@@ -15,6 +15,7 @@
 #include "client/report/settings.h"
 #include "client/words.h"
 #include "common/files.h"
+#include "common/spec/training_sets.h"
 
 namespace muster {
 namespace {
@@ -54,6 +55,7 @@ double SecondsInSteps(const StepTable& steps) {
 using Facts = std::vector<std::pair<std::string, std::string>>;
 Facts FactsOf(const ReportedJob& one) {
   const Job& job = one.job;
+  const std::string sets = TrainingSetsText(job.spec().data());
   Facts facts = {{"id", job.id()},
                  {"phase", PhaseText(job)},
                  {"owner", job.owner()},
@@ -61,10 +63,8 @@ Facts FactsOf(const ReportedJob& one) {
                  {"ended", UtcText(job.ended())},
                  {"model", ModelText(job)},
                  {"objective", WordOf(job.spec().loss().objective())},
-                 {"training data", job.spec().data().train().empty()
-                                       ? "-"
-                                       : absl::StrCat(job.spec().data().train(), "/", job.spec().data().split(), ", ",
-                                                      Plural(job.resolved().train_queries(), "query"))},
+                 {"training data",
+                  sets.empty() ? "-" : absl::StrCat(sets, ", ", Plural(job.resolved().train_queries(), "query"))},
                  {"steps", StepsText(job)},
                  {"ranks", absl::StrCat(RanksOf(job))},
                  {"attempts", absl::StrCat(job.attempts_size())}};

@@ -127,6 +127,27 @@ TEST(JobReportHtml, ShowsWhatThereIsOfAJob) {
   EXPECT_EQ(html, JobReportHtml(JobWith(""), {}, kStamp)) << "the same job gives the same bytes";
 }
 
+TEST(JobReportHtml, ShowsEachTrainingSetAndItsDatasetOnce) {
+  ReportedJob one = JobWith("");
+  auto& data = *one.job.mutable_spec()->mutable_data();
+  data.clear_train();
+  using Named = std::pair<const char*, const char*>;
+  for (const auto& [dataset, split] : {Named("facets", "train"), Named("scifact", "train"), Named("facets", "dev")}) {
+    auto& set = *data.add_sets();
+    set.set_dataset(dataset);
+    set.set_split(split);
+    set.set_weight(2);
+  }
+  one.job.mutable_resolved()->clear_train_dataset();
+  for (const char digest : {'a', 'b', 'a'}) one.job.mutable_resolved()->add_train_datasets(std::string(64, digest));
+  one.job.mutable_resolved()->set_train_queries(80);
+  one.datasets = DatasetsOf(one.job);
+  ASSERT_EQ(one.datasets.size(), 2u);
+  EXPECT_EQ(one.datasets[0].roles, "train");
+  EXPECT_EQ(one.datasets[1].roles, "train, evaluate, report");
+  EXPECT_THAT(JobReportHtml(one, {}, kStamp), HasSubstr("facets/train x 2, scifact/train x 2, facets/dev x 2, 80 queries"));
+}
+
 TEST(JobReportHtml, RunsNothingThatAJobContains) {
   const std::string evil = "</title></style></pre><script>alert(1)</script><img src=x onerror=alert(2)>\"'\nEND_OF_JOB\n"
                            "rm -rf /tmp/x\n";

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "common/spec/training_sets.h"
 #include "common/timestamp.h"
 
 namespace muster {
@@ -24,7 +25,13 @@ void AddRole(const std::string& name, const std::string& digest, const char* rol
 
 std::vector<ReportedDataset> DatasetsOf(const muster::v1::Job& job) {
   std::vector<ReportedDataset> datasets;
-  AddRole(job.spec().data().train(), job.resolved().train_dataset(), "train", datasets);
+  const auto sets = TrainingSetsOf(job.spec().data());
+  const std::vector<std::string> digests = TrainingDatasetsOf(job.resolved());
+  for (size_t set = 0; set < sets.size(); ++set) {
+    const auto is_same = [&](const auto& other) { return other.dataset() == sets[set].dataset(); };
+    if (std::any_of(sets.begin(), sets.begin() + static_cast<ptrdiff_t>(set), is_same)) continue;  // another split
+    AddRole(sets[set].dataset(), set < digests.size() ? digests[set] : "", "train", datasets);
+  }
   AddRole(job.spec().evaluate().dataset(), job.resolved().evaluate_dataset(), "evaluate", datasets);
   AddRole(job.spec().report().dataset(), job.resolved().report_dataset(), "report", datasets);
   AddRole(job.spec().mine().dataset(), job.resolved().mine_dataset(), "mine", datasets);

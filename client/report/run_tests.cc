@@ -8,7 +8,6 @@
 #include "client/report/page.h"
 #include "client/runs/run_flags.h"
 #include "client/words.h"
-#include "common/statistics/correction.h"
 
 namespace muster {
 namespace {
@@ -20,34 +19,23 @@ std::string IntervalText(double low, double high, bool is_difference) {
   return absl::StrCat(cell(low), " to ", cell(high));
 }
 
-// Corrects over all metrics of all runs, because the more comparisons a reader sees, the more differ by chance.
-void CorrectAll(std::vector<std::vector<MetricComparison>>& all) {
-  std::vector<double> p;
-  for (const auto& of_run : all) {
-    for (const MetricComparison& one : of_run) p.push_back(one.test.p);
-  }
-  const std::vector<double> adjusted = HolmAdjusted(p);
-  size_t next = 0;
-  for (auto& of_run : all) {
-    for (MetricComparison& one : of_run) one.p_holm = adjusted[next++];
-  }
-}
-
 }  // namespace
 
 RunTests TestRuns(std::string qrels, std::vector<std::string> files, std::vector<std::string> metrics,
                   absl::Span<const JudgedRun> runs, uint64_t seed) {
   RunTests tests{.qrels = std::move(qrels), .files = std::move(files), .metrics = std::move(metrics)};
-  for (size_t r = 0; r < runs.size(); ++r) {
-    tests.queries = runs[r].queries.size();
-    tests.means.push_back(MeansOf(runs[r].values, seed));
-    std::vector<MetricComparison>& with_first = tests.with_first.emplace_back();
-    if (r > 0) with_first = CompareRuns(tests.metrics, runs[0].values, runs[r].values, seed);
-    for (const std::string& note : runs[r].notes) {
+  std::vector<RunValues> values;
+  for (const JudgedRun& run : runs) {
+    tests.queries = run.queries.size();
+    tests.means.push_back(MeansOf(run.values, seed));
+    values.push_back(run.values);
+    for (const std::string& note : run.notes) {
       if (std::find(tests.notes.begin(), tests.notes.end(), note) == tests.notes.end()) tests.notes.push_back(note);
     }
   }
-  CorrectAll(tests.with_first);
+  tests.with_first.emplace_back();
+  if (runs.size() < 2) return tests;
+  for (auto& of_run : CompareWithFirst(tests.metrics, values, seed)) tests.with_first.push_back(std::move(of_run));
   return tests;
 }
 

@@ -1,4 +1,4 @@
-// Evaluates the values of one or two runs: means, intervals, tests, and a sentence. Pure; prints nothing.
+// Evaluates the values of runs: means, intervals, tests, and a sentence. Pure; prints nothing.
 #pragma once
 
 #include <cstdint>
@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "common/statistics/paired.h"
 #include "common/statistics/summary.h"
 
@@ -24,11 +25,12 @@ struct MetricComparison {
   MeanOfRun a, b, difference;  // difference: B - A
   RandomizationTest test;
   PairedTTest t;
-  double p_holm = 1;       // test.p, corrected for the number of metrics
+  double p_holm = 1;       // test.p, corrected for the number of comparisons
   double effect_size = 0;  // mean difference in standard deviations of the differences; may be infinite
   Wins wins;               // of B
   // The smallest difference that this many queries would show with kPower, at the level corrected for the number of
-  // metrics; and how many queries would show the difference that was found; nothing if it is 0, or too many would be needed.
+  // comparisons; and how many queries would show the difference that was found; nothing if it is 0, or too many would be
+  // needed.
   double detectable = 0;
   std::optional<int64_t> queries_needed;
   std::string verdict;  // one sentence
@@ -40,5 +42,14 @@ using RunValues = std::vector<std::vector<double>>;
 std::vector<MeanOfRun> MeansOf(const RunValues& values, uint64_t seed);
 std::vector<MetricComparison> CompareRuns(const std::vector<std::string>& metrics, const RunValues& a, const RunValues& b,
                                           uint64_t seed);
+
+// The same for each run after the first and the first one, which is A: [run - 1][metric]. All runs have the same queries. The
+// more comparisons a reader sees, the more differ by chance, so the correction covers all metrics of all of them.
+std::vector<std::vector<MetricComparison>> CompareWithFirst(const std::vector<std::string>& metrics,
+                                                            absl::Span<const RunValues> runs, uint64_t seed);
+
+// A, B, …, Z: the run's letter in tables and verdicts. At most kMostRuns runs have one.
+inline constexpr size_t kMostRuns = 26;
+std::string RunLetter(size_t run);
 
 }  // namespace muster

@@ -77,6 +77,24 @@ TEST(CompareRuns, CorrectsForTheNumberOfMetrics) {
   EXPECT_GT(found[0].detectable, CompareOne({a, b}).detectable);
 }
 
+TEST(CompareWithFirst, CorrectsForAllMetricsOfAllRunsAndNamesThemByLetter) {
+  const auto [a, b] = Runs(300, 0.05, 0.1);
+  const RunValues first = {a[0], a[0]}, better = {b[0], a[0]};
+  const auto found = CompareWithFirst({"ndcg@10", "mrr"}, {first, first, better}, kSeed);
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[0][0].verdict, "A and B have the same value for all of 300 queries");
+  EXPECT_THAT(found[1][0].verdict, AllOf(StartsWith("C is better than A by 0.0"),
+                                         EndsWith("after Holm's correction for 4 comparisons")));
+  EXPECT_NEAR(found[1][0].p_holm, 4 * found[1][0].test.p, 1e-12);
+  EXPECT_EQ(found[1][0].difference.interval.low, CompareRuns({"ndcg@10"}, a, b, kSeed)[0].difference.interval.low)
+      << "intervals do not depend on other comparisons";
+  const auto worse = CompareWithFirst({"ndcg@10"}, {b, a, b}, kSeed);
+  EXPECT_THAT(worse[0][0].verdict, StartsWith("A is better than B by 0.0"));
+  const auto alike = Runs(300, 0.0, 0.1);
+  EXPECT_THAT(CompareWithFirst({"mrr"}, {alike.first, alike.first, alike.second}, kSeed)[1][0].verdict,
+              StartsWith("no difference between A and C shown (p = 0."));
+}
+
 // Compares two equally good runs in three metrics: at most 5% of the comparisons may call one run better in any metric.
 TEST(CompareRuns, CallsEqualRunsDifferentInAtMost5PercentOfComparisons) {
   constexpr int kComparisons = 300, kQueries = 60;

@@ -21,36 +21,49 @@ const std::vector<std::pair<std::string, RankingRule>>& RankingRules() {
   return *kRules;
 }
 
-}  // namespace
+// Flags that mean something only for files.
+struct FileOptions {
+  CLI::Option *qrels, *rule, *duplicates;
+};
 
-void AddRunFlags(CLI::App& command, Cli& cli, RunFlags& flags, std::vector<std::string> metrics) {
+FileOptions AddAllRunFlags(CLI::App& command, RunFlags& flags, std::vector<std::string> metrics) {
+  FileOptions options;
   flags.metrics = std::move(metrics);
-  command.add_option("--qrels", flags.qrels, "Judgments, in TREC's or BEIR's format, plain or .gz")->required()->type_name("FILE");
+  options.qrels = command.add_option("--qrels", flags.qrels, "Judgments, in TREC's or BEIR's format, plain or .gz");
+  options.qrels->type_name("FILE");
   command
       .add_option("--metric", flags.metrics,
                   absl::StrCat("ndcg@K, mrr, recall@K, map@K, precision@K, …; may be repeated (", absl::StrJoin(flags.metrics, ", "),
                                ")"))
       ->type_name("METRIC")
       ->allow_extra_args(false);
-  AddChoice(command, "--rule", flags.rule, RankingRules(),
-            "Whose rule orders equal scores and counts queries: Muster's or trec_eval's (muster)");
-  AddChoice(command, "--duplicates", flags.duplicates, {{"refuse", Duplicates::kRefuse}, {"best", Duplicates::kBest}},
-            "What to do with a document that a query has twice: refuse it, or count its best score (refuse)");
+  options.rule = AddChoice(command, "--rule", flags.rule, RankingRules(),
+                           "Whose rule orders equal scores and counts queries: Muster's or trec_eval's (muster)");
+  options.duplicates =
+      AddChoice(command, "--duplicates", flags.duplicates, {{"refuse", Duplicates::kRefuse}, {"best", Duplicates::kBest}},
+                "What to do with a document that a query has twice: refuse it, or count its best score (refuse)");
   command.add_option("--seed", flags.seed, "Seed of what is drawn at random")
       ->type_name("N")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command.add_option("--per-query", flags.per_query, "Also write the values of every query to this file, as CSV")->type_name("FILE");
+  return options;
+}
+
+}  // namespace
+
+void AddRunFlags(CLI::App& command, Cli& cli, RunFlags& flags, std::vector<std::string> metrics) {
+  AddAllRunFlags(command, flags, std::move(metrics)).qrels->required();
   AsksNoCluster(&command, cli);
 }
 
-absl::Status WritePerQuery(const RunFlags& flags, const std::function<std::string()>& text) {
-  if (flags.per_query.empty()) return absl::OkStatus();
-  const absl::Status written = WriteFileAtomically(flags.per_query, text());
-  return written.ok() ? written : absl::InvalidArgumentError(WithContext(written, "--per-query").message());
+void AddOptionalRunFlags(CLI::App& command, Cli& cli, RunFlags& flags, std::vector<std::string> metrics) {
+  const FileOptions options = AddAllRunFlags(command, flags, std::move(metrics));
+  for (CLI::Option* option : {options.rule, options.duplicates}) OnlyWith(option, options.qrels);
+  for (CLI::Option* option : cli.connection_flags) options.qrels->excludes(option);
 }
 
-absl::StatusOr<std::vector<JudgedRun>> ReadRuns(const std::vector<std::string>& files, const RunFlags& flags) {
+absl::StatusOr<std::vector<MetricName>> MetricsOf(const RunFlags& flags) {
   std::vector<MetricName> metrics;
   for (const std::string& name : flags.metrics) {
     const auto metric = ParseMetricName(name);
@@ -60,6 +73,17 @@ absl::StatusOr<std::vector<JudgedRun>> ReadRuns(const std::vector<std::string>& 
     }
     metrics.push_back(*metric);
   }
+  return metrics;
+}
+
+absl::Status WritePerQuery(const RunFlags& flags, const std::function<std::string()>& text) {
+  if (flags.per_query.empty()) return absl::OkStatus();
+  const absl::Status written = WriteFileAtomically(flags.per_query, text());
+  return written.ok() ? written : absl::InvalidArgumentError(WithContext(written, "--per-query").message());
+}
+
+absl::StatusOr<std::vector<JudgedRun>> ReadRuns(const std::vector<std::string>& files, const RunFlags& flags) {
+  ASSIGN_OR_RETURN(const std::vector<MetricName> metrics, MetricsOf(flags));
   ASSIGN_OR_RETURN(const Qrels qrels, Qrels::Read(flags.qrels));
   std::vector<JudgedRun> judged;
   for (const std::string& file : files) {

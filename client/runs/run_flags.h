@@ -25,6 +25,11 @@ struct RunFlags {
 
 // Adds the flags to a command, which needs no cluster. `metrics`: the default for --metric.
 void AddRunFlags(CLI::App& command, Cli& cli, RunFlags& flags, std::vector<std::string> metrics);
+// The same for a command that reads files only with --qrels, and asks the cluster otherwise.
+void AddOptionalRunFlags(CLI::App& command, Cli& cli, RunFlags& flags, std::vector<std::string> metrics);
+
+// INVALID_ARGUMENT for a name in --metric that is not one, or is given twice.
+absl::StatusOr<std::vector<MetricName>> MetricsOf(const RunFlags& flags);
 
 // Reads judgments and runs, one run after the other, and judges them. INVALID_ARGUMENT for wrong files and metrics, and for
 // fewer than two judged queries, which have no spread.

@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "muster/v1/job.pb.h"
 
 namespace muster {
@@ -33,8 +32,5 @@ CellResult ResultOf(const muster::v1::Job& job);
 
 // CellResult::noise_weight from a job's step log.
 std::optional<double> NoiseWeightOf(const std::string& step_log);
-
-// Reads the file of common/query_values_file.h. DATA_LOSS names the line.
-absl::StatusOr<std::map<std::string, std::vector<double>>> ParseQueryValues(const std::string& text);
 
 }  // namespace muster

@@ -6,9 +6,6 @@
 namespace muster {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
-
 muster::v1::Job SucceededJob() {
   muster::v1::Job job;
   job.set_id("k3v9x0qa");
@@ -55,6 +52,14 @@ TEST(CellResult, DependsOnTheResultAndNotOnWhichJobMadeItWhen) {
   EXPECT_EQ(ResultOf(job).settings, ResultOf(other).settings);
   other.mutable_resolved()->set_train_dataset("replaced");
   EXPECT_NE(ResultOf(job).settings, ResultOf(other).settings);
+  muster::v1::Job sets = job;
+  sets.mutable_resolved()->clear_train_dataset();
+  sets.mutable_resolved()->add_train_datasets("one");
+  sets.mutable_resolved()->add_train_datasets("two");
+  other = sets;
+  EXPECT_EQ(ResultOf(sets).settings, ResultOf(other).settings);
+  other.mutable_resolved()->set_train_datasets(1, "replaced");
+  EXPECT_NE(ResultOf(sets).settings, ResultOf(other).settings);
 }
 
 TEST(CellResult, AJobWithoutSuccessHasNone) {
@@ -65,17 +70,6 @@ TEST(CellResult, AJobWithoutSuccessHasNone) {
   job.set_phase(muster::v1::JOB_PHASE_TRAINING);
   EXPECT_EQ(ResultOf(job).state, "not ended");
   EXPECT_EQ(CellResult().state, "not submitted");
-}
-
-TEST(QueryValues, AreReadByMetric) {
-  const auto values = ParseQueryValues("query,mrr,ndcg@10\n0,0.5,1\n3,0,0.25\n");
-  ASSERT_TRUE(values.ok()) << values.status();
-  EXPECT_THAT(values->at("ndcg@10"), ElementsAre(1, 0.25));
-  EXPECT_THAT(values->at("mrr"), ElementsAre(0.5, 0));
-  for (const char* broken : {"", "mrr\n1\n", "query,mrr\n0,0.5,2\n", "query,mrr\n0,nan\n", "query,mrr\n0,2\n"}) {
-    EXPECT_TRUE(absl::IsDataLoss(ParseQueryValues(broken).status())) << broken;
-  }
-  EXPECT_THAT(std::string(ParseQueryValues("query,mrr\n0,1\n1,x\n").status().message()), HasSubstr("report_queries.csv:3"));
 }
 
 TEST(NoiseWeightOf, IsTheMeanOverTheLastHalfOfTheSteps) {

@@ -138,11 +138,12 @@ absl::Status CheckReported(const StudyPlace& place, const YAML::Node& base, cons
     FillDefaults(filled);
     measured.push_back(filled.evaluate().metric());
   }
+  measured.insert(measured.end(), spec.report().metrics().begin(), spec.report().metrics().end());
   for (const std::string& metric : study.metrics) {
     if (std::find(measured.begin(), measured.end(), metric) != measured.end()) continue;
     return place.Wrong(base, "report.metrics",
                        absl::StrCat("jobs of the arm \"", arm.label, "\" do not measure ", metric,
-                                    ". Name it in base.evaluate.metric, or leave it out. ", AllowedNames(metric, measured)));
+                                    ". Name it in base.report.metrics, or leave it out. ", AllowedNames(metric, measured)));
   }
   return absl::OkStatus();
 }

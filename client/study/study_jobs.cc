@@ -1,6 +1,7 @@
 #include "client/study/study_jobs.h"
 
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -8,7 +9,9 @@
 #include "client/call.h"
 #include "client/find_job.h"
 #include "client/job_list.h"
+#include "client/query_values.h"
 #include "client/step_log.h"
+#include "client/stored_file.h"
 #include "common/query_values_file.h"
 #include "common/rpc/blobs.h"
 #include "common/spec/label_noise.h"
@@ -29,12 +32,10 @@ muster::v1::ListJobsRequest RequestFor(const StudyFile& study) {
 
 // Adds the values by query if the job has stored them.
 absl::Status AddQueryValues(BlobClient& blobs, const std::string& manifest, CellResult& result) {
-  ASSIGN_OR_RETURN(const auto files, blobs.GetManifest(manifest));
-  for (const muster::v1::FileEntry& file : files.files()) {
-    if (file.path() != kQueryValuesFile) continue;
-    ASSIGN_OR_RETURN(const std::string text, blobs.GetBytes(file.digest()));
-    ASSIGN_OR_RETURN(result.by_query, ParseQueryValues(text));
-  }
+  ASSIGN_OR_RETURN(const std::optional<std::string> text, ReadStoredFile(blobs, manifest, kQueryValuesFile));
+  if (!text.has_value()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(QueryValues values, ParseQueryValues(*text));
+  result.by_query = std::move(values.values);
   return absl::OkStatus();
 }
 

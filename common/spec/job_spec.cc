@@ -17,7 +17,9 @@
 #include "common/spec/label_noise.h"
 #include "common/spec/number_ranges.h"
 #include "common/spec/profiles.h"
+#include "common/spec/report_metrics.h"
 #include "common/spec/stages.h"
+#include "common/spec/training_sets.h"
 #include "common/status.h"
 
 namespace muster {
@@ -116,15 +118,10 @@ absl::Status CheckLoss(const muster::v1::LossSpec& loss) {
 }
 
 absl::Status CheckData(const JobSpec& spec) {
-  const muster::v1::DataSpec& data = spec.data();
-  RETURN_IF_ERROR(CheckNoise(data));
-  if (data.train().empty()) {
-    if (EvaluatesOnly(spec)) return absl::OkStatus();
-    return Wrong("data.train", "is missing. Name an imported dataset.");
-  }
-  RETURN_IF_ERROR(CheckReference("data.train", data.train()));
-  RETURN_IF_ERROR(CheckReference("data.split", data.split()));
-  if (data.negatives().choose() == muster::v1::CHOOSE_TOP_GRADED) {
+  RETURN_IF_ERROR(CheckNoise(spec.data()));
+  RETURN_IF_ERROR(CheckTrainingSets(spec.data(), !EvaluatesOnly(spec)));
+  if (spec.data().train().empty() && spec.data().sets().empty()) return absl::OkStatus();
+  if (spec.data().negatives().choose() == muster::v1::CHOOSE_TOP_GRADED) {
     return Wrong("data.negatives.choose", "top_graded is for positives. Allowed: random, first, rotate.");
   }
   return absl::OkStatus();
@@ -170,8 +167,9 @@ absl::Status CheckMining(const JobSpec& spec) {
   if (spec.has_evaluate() || spec.has_report()) {
     return Wrong(spec.has_evaluate() ? "evaluate" : "report", "a job that mines measures nothing. Leave it out, and use muster eval.");
   }
-  if (!spec.data().train().empty()) {
-    return Wrong("data.train", "has no effect on a job that mines. Name the dataset as mine.dataset.");
+  if (!spec.data().train().empty() || !spec.data().sets().empty()) {
+    return Wrong(spec.data().sets().empty() ? "data.train" : "data.sets",
+                 "has no effect on a job that mines. Name the dataset as mine.dataset.");
   }
   RETURN_IF_ERROR(CheckReference("mine.dataset", mine.dataset()));
   RETURN_IF_ERROR(CheckReference("mine.split", mine.split()));
@@ -202,6 +200,7 @@ absl::Status CheckEvaluation(const JobSpec& spec) {
   if (spec.has_report()) {
     RETURN_IF_ERROR(CheckReference("report.dataset", spec.report().dataset()));
     RETURN_IF_ERROR(CheckReference("report.split", spec.report().split()));
+    RETURN_IF_ERROR(CheckReportMetrics(spec.report()));
   } else if (EvaluatesOnly(spec)) {
     RETURN_IF_ERROR(CheckExportAlone(spec.model()));
   }
@@ -289,7 +288,7 @@ void FillDefaults(JobSpec& spec) {
   }
 
   auto& data = *spec.mutable_data();
-  SetIfEmpty(*data.mutable_split(), "train");
+  FillTrainingSets(data);
   MUSTER_DEFAULT(*data.mutable_positives(), per_query, 4);
   MUSTER_DEFAULT(*data.mutable_positives(), weigh, false);
   MUSTER_DEFAULT(*data.mutable_negatives(), per_query, 0);
@@ -326,6 +325,7 @@ void FillDefaults(JobSpec& spec) {
     SetIfEmpty(*spec.mutable_report()->mutable_split(), "test");
     MUSTER_DEFAULT(*spec.mutable_report(), allow_selection_split, false);
     if (!spec.report().ignore_identical_ids()) spec.mutable_report()->clear_ignore_identical_ids();
+    if (spec.report().run_depth() == 0) spec.mutable_report()->clear_run_depth();
   }
 
   if (spec.has_mine()) FillMiningDefaults(*spec.mutable_mine());

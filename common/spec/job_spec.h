@@ -10,7 +10,8 @@ namespace muster {
 // Fills in the defaults of the specification's profile, and then every default that job.proto names (all optional scalars are
 // set afterwards, except those whose absence has a meaning: positives.min_grade, model.normalize and model.dropout of a pushed
 // model). batch.micro_batch_tokens and batch.keep_activations depend on resources.device: call it again once "auto" was
-// decided. `ignore_identical_ids` stays absent if false, because ranks of the previous version cannot read it. Idempotent.
+// decided. `ignore_identical_ids` stays absent if false, and report.run_depth if 0, because ranks of older versions cannot read
+// them. Idempotent.
 void FillDefaults(muster::v1::JobSpec& spec);
 
 // The part of FillDefaults that concerns enumerations: those whose default does not depend on the model or the profile

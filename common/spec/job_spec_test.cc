@@ -6,6 +6,8 @@
 
 #include <functional>
 
+#include "absl/strings/str_cat.h"
+
 namespace muster {
 namespace {
 
@@ -208,6 +210,26 @@ INSTANTIATE_TEST_SUITE_P(
                  s.mutable_report()->set_dataset("scifact");
                  s.mutable_report()->set_split("dev");
                }},
+        Broken{"report.metrics[1]",
+               [](JobSpec& s) {
+                 s.mutable_report()->set_dataset("scifact");
+                 for (const char* metric : {"ndcg@5", "p@5"}) s.mutable_report()->add_metrics(metric);
+               }},
+        Broken{"report.metrics[2]",
+               [](JobSpec& s) {
+                 s.mutable_report()->set_dataset("scifact");
+                 for (const char* metric : {"ndcg@5", "map", "ndcg@5"}) s.mutable_report()->add_metrics(metric);
+               }},
+        Broken{"report.metrics",
+               [](JobSpec& s) {
+                 s.mutable_report()->set_dataset("scifact");
+                 for (int k = 1; k <= 51; ++k) s.mutable_report()->add_metrics(absl::StrCat("ndcg@", k));
+               }},
+        Broken{"report.run_depth",
+               [](JobSpec& s) {
+                 s.mutable_report()->set_dataset("scifact");
+                 s.mutable_report()->set_run_depth(10001);
+               }},
         Broken{"resources.slots.min", [](JobSpec& s) { s.mutable_resources()->mutable_slots()->set_min(0); }},
         Broken{"resources.slots.max",
                [](JobSpec& s) {
@@ -224,6 +246,18 @@ TEST(ValidateJobSpec, LetsTheSelectionSplitBeReportedByName) {
   spec.mutable_report()->set_allow_selection_split(true);
   FillDefaults(spec);
   EXPECT_TRUE(ValidateJobSpec(spec).ok());
+}
+
+TEST(ValidateJobSpec, AReportMayHaveMoreMetricsAndRankings) {
+  JobSpec spec = Good();
+  spec.mutable_report()->set_dataset("scifact");
+  for (const char* metric : {"ndcg@5", "ndcg@10", "precision@10", "map"}) spec.mutable_report()->add_metrics(metric);
+  spec.mutable_report()->set_run_depth(10000);
+  FillDefaults(spec);
+  EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
+  spec.mutable_report()->set_run_depth(0);
+  FillDefaults(spec);
+  EXPECT_FALSE(spec.report().has_run_depth()) << "older ranks cannot read it";
 }
 
 TEST(ValidateJobSpec, TakesAJobThatOnlyEvaluates) {

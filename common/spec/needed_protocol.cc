@@ -22,6 +22,9 @@ bool NeedsTrainingAids(const JobSpec& spec) {
          !spec.stages().empty() || spec.optimizer().has_learning_rates() || spec.optimizer().has_layer_decay();
 }
 
+// Whether the report has a setting that ranks below kLabelNoiseProtocol cannot read.
+bool NeedsReportResults(const muster::v1::ReportSpec& report) { return !report.metrics().empty() || report.run_depth() > 0; }
+
 // Whether the job that stored this checkpoint, or one that stored a checkpoint below it, froze parts of its model.
 bool AnyIsFrozen(const muster::v1::ModelCheckpoint& checkpoint) {
   return !checkpoint.model().freeze().empty() || (checkpoint.has_base() && AnyIsFrozen(checkpoint.base()));
@@ -30,7 +33,8 @@ bool AnyIsFrozen(const muster::v1::ModelCheckpoint& checkpoint) {
 }  // namespace
 
 uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
-  if (HasNoise(spec.data())) return kLabelNoiseProtocol;
+  // With several training sets, older ranks would only leave the data out of the model's card.
+  if (!spec.data().sets().empty() || HasNoise(spec.data()) || NeedsReportResults(spec.report())) return kLabelNoiseProtocol;
   const bool frozen = !spec.model().freeze().empty() || AnyIsFrozen(resolved.model_checkpoint());
   if (spec.has_mine() || frozen || NeedsTrainingAids(spec)) return kTrainingAidsProtocol;
   if (spec.has_evaluate() && IsNewMetric(spec.evaluate().metric())) return kMetricsProtocol;

@@ -65,6 +65,13 @@ TEST(NeededProtocol, AnOldAgentIsNotAskedForALossThatItDoesNotKnow) {
   EXPECT_EQ(needed([](auto& loss) { loss.mutable_distill(); }), kTrainingAidsProtocol);
 }
 
+TEST(NeededProtocol, AnOldAgentIsNotAskedToTrainOnSeveralSets) {
+  JobSpec spec = Good();
+  spec.mutable_data()->clear_train();
+  spec.mutable_data()->add_sets()->set_dataset("scifact");
+  EXPECT_EQ(NeededProtocol(spec, {}), kLabelNoiseProtocol) << "its model card would name no data";
+}
+
 TEST(NeededProtocol, AnOldAgentIsNotAskedToMine) {
   EXPECT_EQ(NeededProtocol(Mining(), {}), kTrainingAidsProtocol);
 }
@@ -77,6 +84,18 @@ TEST(NeededProtocol, AnOldAgentIsNotAskedForAMetricThatItDoesNotKnow) {
   };
   for (const char* known : {"ndcg@10", "mrr", "mrr@5", "recall@100", "map@10"}) EXPECT_EQ(needed(known), 0) << known;
   for (const char* added : {"precision@5", "precision@1", "ndcg", "recall", "map"}) EXPECT_EQ(needed(added), 8) << added;
+}
+
+TEST(NeededProtocol, AnOldAgentIsNotAskedForResultsThatItsRanksDoNotStore) {
+  JobSpec spec = Good();
+  spec.mutable_report()->set_dataset("scifact");
+  FillDefaults(spec);
+  EXPECT_EQ(NeededProtocol(spec, {}), 0);
+  JobSpec metrics = spec, rankings = spec;
+  metrics.mutable_report()->add_metrics("ndcg@5");
+  EXPECT_EQ(NeededProtocol(metrics, {}), kLabelNoiseProtocol);
+  rankings.mutable_report()->set_run_depth(100);
+  EXPECT_EQ(NeededProtocol(rankings, {}), kLabelNoiseProtocol);
 }
 
 }  // namespace

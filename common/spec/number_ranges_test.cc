@@ -139,7 +139,7 @@ TEST(NumberRanges, TheirEndsAreTakenAndWhatLiesBeyondIsRefusedByName) {
       const absl::Status status = CheckNumbers(With(name, value));
       EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << name << " " << value;
       EXPECT_THAT(std::string(status.message()),
-                  StartsWith(absl::StrReplaceAll(name, {{"stages.", "stages[1]."}}) + ": is "));
+                  StartsWith(absl::StrReplaceAll(name, {{"stages.", "stages[1]."}, {"sets.", "sets[1]."}}) + ": is "));
       EXPECT_THAT(std::string(status.message()), HasSubstr(AllowedText(range)));
     }
   }

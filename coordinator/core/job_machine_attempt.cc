@@ -205,19 +205,23 @@ absl::Status Machine::On(const Evaluation& event) {
   return absl::OkStatus();
 }
 
+// A job that only evaluates has no export. Its report names the stored results as the step log.
 absl::Status Machine::On(const Exported& event) {
   const std::string early = event.has_stopped_early() ? DescribeEarlyStop(event.stopped_early(), job().resolved()) : "";
   const bool has_log = event.step_log().empty() || job().step_log_manifest() == event.step_log();
-  if (job().export_manifest() == event.manifest() && has_log && record().stopped_early() == early) return absl::OkStatus();
+  const bool has_export = event.manifest().empty() || job().export_manifest() == event.manifest();
+  if (has_export && has_log && record().stopped_early() == early) return absl::OkStatus();
   record().set_stopped_early(early);
   if (!has_log) {
     if (!job().step_log_manifest().empty()) result_.garbage.push_back(job().step_log_manifest());
     result_.restored.push_back(event.step_log());
     job().set_step_log_manifest(event.step_log());
   }
-  if (!job().export_manifest().empty() && job().export_manifest() != event.manifest()) result_.garbage.push_back(job().export_manifest());
-  result_.restored.push_back(event.manifest());
-  job().set_export_manifest(event.manifest());
+  if (!has_export && !job().export_manifest().empty()) result_.garbage.push_back(job().export_manifest());
+  if (!event.manifest().empty()) {
+    result_.restored.push_back(event.manifest());
+    job().set_export_manifest(event.manifest());
+  }
   result_.changed = true;
   return absl::OkStatus();
 }

@@ -1,5 +1,6 @@
 #include "coordinator/core/job_machine.h"
 #include "common/deterministic_bytes.h"
+#include "coordinator/core/retention.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -123,6 +124,26 @@ TEST(Advance, NeedsNoExportToEvaluateAlone) {
   record.mutable_job()->mutable_spec()->mutable_report()->set_dataset("d");
   EXPECT_EQ(After(record, Exited(0, muster::internal::v1::EXIT_CAUSE_SUCCESS)).job().phase(),
             JobPhase::JOB_PHASE_SUCCEEDED);
+}
+
+TEST(Advance, AJobThatOnlyEvaluatesKeepsItsResultsWithoutAnExport) {
+  JobRecord record = Training(1);
+  record.mutable_job()->mutable_spec()->mutable_duration()->set_steps(0);
+  record.mutable_job()->mutable_spec()->mutable_report()->set_dataset("d");
+  muster::internal::v1::Exported first, second;
+  first.set_step_log("r1");
+  second.set_step_log("r2");
+  const auto kept = Advance(record, first, kNow);
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  EXPECT_EQ(kept->record.job().step_log_manifest(), "r1");
+  EXPECT_EQ(kept->record.job().export_manifest(), "");
+  EXPECT_THAT(kept->restored, testing::ElementsAre("r1"));
+  EXPECT_FALSE(Advance(kept->record, first, kNow)->changed) << "a report that is sent again";
+  EXPECT_THAT(Advance(kept->record, second, kNow)->garbage, testing::ElementsAre("r1")) << "of the previous attempt";
+  const JobRecord ended = After(kept->record, Exited(0, muster::internal::v1::EXIT_CAUSE_SUCCESS));
+  EXPECT_EQ(ended.job().phase(), JobPhase::JOB_PHASE_SUCCEEDED);
+  EXPECT_EQ(ended.job().reason(), "evaluated");
+  EXPECT_TRUE(HasManifest(ended.job(), "r1")) << "a root of garbage collection";
 }
 
 TEST(Advance, DoesNotCountAStoppedRankAsTheJobsFailure) {

@@ -112,6 +112,8 @@ TEST(Retention, RootsThatAreReadInPartsAreAllRoots) {
     job.mutable_resolved()->set_model_manifest(std::string("model of ") + id);
     job.mutable_resolved()->set_tokenizer(std::string("vocabulary of ") + id);
     job.mutable_resolved()->set_train_dataset("data");
+    job.mutable_resolved()->add_train_datasets("data");
+    job.mutable_resolved()->add_train_datasets(std::string("set of ") + id);
     job.mutable_resolved()->set_report_dataset(std::string("report of ") + id);
     job.mutable_resolved()->set_mine_dataset(std::string("mined by ") + id);
     *job.add_checkpoints() = Checkpoint(20, std::string("checkpoint of ") + id);
@@ -131,7 +133,8 @@ TEST(Retention, RootsThatAreReadInPartsAreAllRoots) {
     EXPECT_THAT(roots.manifests,
                 UnorderedElementsAre("model of j1", "model of j2", "checkpoint of j1", "checkpoint of j2", "export"));
     EXPECT_THAT(roots.blobs, UnorderedElementsAre("vocabulary of j1", "vocabulary of j2"));
-    EXPECT_THAT(roots.datasets, UnorderedElementsAre("data", "report of j1", "report of j2", "mined by j1", "mined by j2"));
+    EXPECT_THAT(roots.datasets, UnorderedElementsAre("data", "set of j1", "set of j2", "report of j1", "report of j2",
+                                                     "mined by j1", "mined by j2"));
   }
 }
 

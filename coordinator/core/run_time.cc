@@ -4,6 +4,7 @@
 #include <string>
 
 #include "common/deterministic_bytes.h"
+#include "common/spec/training_sets.h"
 #include "coordinator/core/job_machine.h"
 
 namespace muster {
@@ -59,7 +60,7 @@ std::optional<double> EvaluationSeconds(const StoredJob& job, uint64_t steps_lef
 // Whether a step of one takes as long as a step of the other, on as many ranks of the same kind of device.
 bool DoSameWork(const StoredJob& a, const StoredJob& b) {
   const muster::v1::JobSpec &one = a.spec(), &other = b.spec();
-  return a.resolved().train_dataset() == b.resolved().train_dataset() &&
+  return TrainingDatasetsOf(a.resolved()) == TrainingDatasetsOf(b.resolved()) &&
          a.resolved().evaluate_dataset() == b.resolved().evaluate_dataset() &&
          a.resolved().report_dataset() == b.resolved().report_dataset() && one.precision() == other.precision() &&
          DeterministicBytes(one.model()) == DeterministicBytes(other.model()) &&

@@ -71,6 +71,10 @@ TEST_F(RunTimeTest, AFreshJobTakesThePaceOfTheNewestOneThatDidTheSameWorkOnAsMan
   other = fresh;
   other.mutable_job()->mutable_resolved()->set_train_dataset("another");
   EXPECT_EQ(Longest(other, 2), std::nullopt);
+  other.mutable_job()->mutable_resolved()->clear_train_dataset();
+  other.mutable_job()->mutable_resolved()->add_train_datasets("d");
+  other.mutable_job()->mutable_resolved()->add_train_datasets("another");
+  EXPECT_EQ(Longest(other, 2), std::nullopt) << "of two sets";
 }
 
 TEST_F(RunTimeTest, EvaluationsThatNobodyMeasuredLeaveTheTimeUnknown) {

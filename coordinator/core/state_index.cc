@@ -86,6 +86,7 @@ void ChangeReferences(bool add, const JobRecord& record, StateIndex& index) {
        {&resolved.train_dataset(), &resolved.evaluate_dataset(), &resolved.report_dataset(), &resolved.mine_dataset()}) {
     ChangeCount(add, *dataset, index.datasets);
   }
+  for (const std::string& dataset : resolved.train_datasets()) ChangeCount(add, dataset, index.datasets);
 }
 
 void ChangeQueue(bool add, const JobRecord& record, std::map<std::string, QueueTotals>& queues) {

@@ -67,6 +67,9 @@ absl::StatusOr<JobServiceImpl::Resolution> JobServiceImpl::Resolve(const std::st
   if (resolution.resolved.stages_size() != filled.stages_size()) {
     return absl::UnimplementedError("stages: the data server has an older version, which does not support stages. Upgrade it.");
   }
+  if (!EvaluatesOnly(filled) && resolution.resolved.train_datasets_size() != filled.data().sets_size()) {
+    return absl::UnimplementedError("data.sets: the data server has an older version, which trains on one set. Upgrade it.");
+  }
   if (filled.has_mine() && resolution.resolved.mine_dataset().empty()) {
     return absl::UnimplementedError("mine: the data server has an older version, which does not support mining. Upgrade it.");
   }

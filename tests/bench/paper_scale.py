@@ -39,7 +39,7 @@ def data_server(cluster):
 
 
 class Peak:
-    """Peak memory of a process in a part of the run: of all its pages, and of those that are no file's."""
+    """Peak memory of a process in a part of the run: mapped files included."""
 
     def __init__(self, pid):
         self.status, self.clear = pathlib.Path(f"/proc/{pid}/status"), pathlib.Path(f"/proc/{pid}/clear_refs")

@@ -242,7 +242,11 @@ class World {
           if (!TouchManifest(*stores_, manifest).ok()) return false;
         }
         resolved->emplace();
-        (*resolved)->set_train_dataset(dataset->digest());
+        if (Draw(2) == 0) {
+          (*resolved)->set_train_dataset(dataset->digest());
+        } else {
+          (*resolved)->add_train_datasets(dataset->digest());
+        }
         (*resolved)->set_model_manifest(named->manifest());
         (*resolved)->set_tokenizer_manifest(tokenizer.digest);
         return true;
@@ -410,7 +414,9 @@ class World {
       manifests.insert(record.job().resolved().model_manifest());
       manifests.insert(record.job().resolved().tokenizer_manifest());
       if (final) continue;
+      datasets.insert(record.job().resolved().train_datasets().begin(), record.job().resolved().train_datasets().end());
       datasets.insert(record.job().resolved().train_dataset());
+      datasets.erase("");
     }
     for (const std::string& manifest : manifests) {
       blobs.insert(manifest);

@@ -17,6 +17,7 @@ using ArgumentHandler = absl::Status (*)(Translator& job, const Argument& argume
 using ArgumentHandlers = std::map<std::string_view, ArgumentHandler>;  // by the key of the rule
 
 const ArgumentHandlers& TransformersHandlers();
+const ArgumentHandlers& TrainingDataHandlers();
 const ArgumentHandlers& TevatronAndFlagEmbeddingHandlers();
 const ArgumentHandlers& LoraHandlers();
 const ArgumentHandlers& SentenceTransformersHandlers();

@@ -119,17 +119,6 @@ absl::Status Model(Translator& job, const Argument& argument) {
   return job.SetFrom(argument, "model.from", YamlScalar(name), absl::StrCat("muster models push ", name, " DIR"));
 }
 
-absl::Status Dataset(Translator& job, const Argument& argument) {
-  if (argument.values.size() > 1) {
-    return absl::InvalidArgumentError("a job trains one dataset: import the files together");
-  }
-  const std::string name = NameFrom(ValueOf(argument), "data");
-  if (job.draft().Has("data.train")) {
-    return job.Harmless(argument, absl::StrCat("import it: muster data import ", job.draft().ValueOf("data.train"), " PATH"));
-  }
-  return job.SetFrom(argument, "data.train", YamlScalar(name), absl::StrCat("muster data import ", name, " PATH"));
-}
-
 absl::Status BothLengths(Translator& job, const Argument& argument) {
   if (argument.values.empty() || ValueOf(argument) == "null") return job.Harmless(argument, "the model folder's");
   RETURN_IF_ERROR(job.Set("model.max_length.query", ValueOf(argument), Quoted(argument)));
@@ -162,12 +151,6 @@ const ArgumentHandlers& TransformersHandlers() {
       {"model_name", Model},
       {"model", Model},
       {"model.name_or_path", Model},
-      {"train_data", Dataset},
-      {"dataset", Dataset},
-      {"dataset_name", Dataset},
-      {"dataset_path", Dataset},
-      {"train_dataset", Dataset},
-      {"data.root_directory", Dataset},
       {"max_length", BothLengths},
       {"max_seq_length", BothLengths},
       {"train_group_size", GroupSize},

@@ -55,6 +55,7 @@ Ticket TicketFor(const muster::internal::v1::Assignment& assignment, const std::
   const muster::v1::ResolvedJob& resolved = assignment.resolved();
   std::set<std::string> datasets = {resolved.train_dataset(), resolved.evaluate_dataset(), resolved.report_dataset(),
                                     resolved.mine_dataset()};
+  datasets.insert(resolved.train_datasets().begin(), resolved.train_datasets().end());
   std::set<std::string> manifests = {resolved.model_manifest(), resolved.tokenizer_manifest()};
   for (const auto& checkpoint : assignment.checkpoints()) manifests.insert(checkpoint.manifest());
   if (resolved.has_model_checkpoint()) {

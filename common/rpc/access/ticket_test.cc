@@ -38,6 +38,7 @@ class TicketTest : public ::testing::Test {
     assignment.add_ranks()->set_rank(1);
     assignment.add_ranks()->set_rank(3);
     assignment.mutable_resolved()->set_train_dataset("d1");
+    assignment.mutable_resolved()->add_train_datasets("d3");
     assignment.mutable_resolved()->set_report_dataset("d1");
     assignment.mutable_resolved()->set_evaluate_dataset("d2");
     assignment.mutable_resolved()->set_tokenizer("t");
@@ -61,7 +62,7 @@ TEST_F(TicketTest, SaysWhatTheAssignmentNeeds) {
   EXPECT_EQ(read->attempt(), 2u);
   EXPECT_EQ(read->worker(), "w1");
   EXPECT_THAT(read->ranks(), ElementsAre(1, 3));
-  EXPECT_THAT(read->datasets(), ElementsAre("d1", "d2"));
+  EXPECT_THAT(read->datasets(), ElementsAre("d1", "d2", "d3"));
   EXPECT_THAT(read->manifests(), ElementsAre("c1", "tm"));
   EXPECT_THAT(read->tokenizers(), ElementsAre("t"));
   EXPECT_EQ(read->mined_dataset() + read->mined_owner(), "");
@@ -69,11 +70,11 @@ TEST_F(TicketTest, SaysWhatTheAssignmentNeeds) {
 
 TEST_F(TicketTest, NamesTheDatasetThatAMiningJobMakesAndItsOwner) {
   muster::internal::v1::Assignment assignment = Assignment();
-  assignment.mutable_resolved()->set_mine_dataset("d3");
+  assignment.mutable_resolved()->set_mine_dataset("d4");
   assignment.mutable_resolved()->set_mine_owner("ada");
   assignment.mutable_spec()->mutable_mine()->set_out("mined");
   const Ticket ticket = TicketFor(assignment, "w1", now_);
-  EXPECT_THAT(ticket.datasets(), ElementsAre("d1", "d2", "d3"));
+  EXPECT_THAT(ticket.datasets(), ElementsAre("d1", "d2", "d3", "d4"));
   EXPECT_EQ(ticket.mined_dataset(), "mined");
   EXPECT_EQ(ticket.mined_owner(), "ada");
 }

@@ -98,19 +98,35 @@ ChoiceRules PositiveRules(const Dataset& dataset, const muster::v1::DataSpec& da
   return rules;
 }
 
-absl::StatusOr<ChoiceRules> MakeChoiceRules(const Dataset& dataset, const muster::v1::JobSpec& spec) {
-  for (const std::string& source : spec.data().positives().sources()) {
-    if (std::ranges::count(dataset.sources(), source) == 0) {
-      return absl::InvalidArgumentError(absl::StrCat("data.positives.sources: the dataset has no judgment of \"",
-                                                     source, "\". It has: ", absl::StrJoin(dataset.sources(), ", "),
-                                                     "."));
-    }
-  }
+ChoiceRules RulesOf(const Dataset& dataset, const muster::v1::JobSpec& spec) {
   ChoiceRules rules = PositiveRules(dataset, spec.data());
   rules.seed = spec.seed();
   rules.draw_one = spec.loss().objective() == muster::v1::OBJECTIVE_RAND1LH;
   rules.distill = spec.loss().has_distill();
   return rules;
+}
+
+absl::Status CheckSources(std::span<const Dataset* const> datasets, const muster::v1::PositivesSpec& positives) {
+  std::vector<std::string> known;
+  for (const Dataset* dataset : datasets) {
+    for (const std::string& source : dataset->sources()) {
+      if (std::ranges::count(known, source) == 0) known.push_back(source);
+    }
+  }
+  for (const std::string& source : positives.sources()) {
+    if (std::ranges::count(known, source) > 0) continue;
+    const bool one = datasets.size() == 1;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "data.positives.sources: ", one ? "the dataset has no judgment of \"" : "no dataset has a judgment of \"", source,
+        one ? "\". It has: " : "\". They have: ", absl::StrJoin(known, ", "), "."));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ChoiceRules> MakeChoiceRules(const Dataset& dataset, const muster::v1::JobSpec& spec) {
+  const Dataset* const only[] = {&dataset};
+  RETURN_IF_ERROR(CheckSources(only, spec.data().positives()));
+  return RulesOf(dataset, spec);
 }
 
 std::optional<float> PassagesOfQuery::ScoreOf(uint32_t passage) const {

@@ -30,7 +30,11 @@ struct ChoiceRules {
 };
 // A source that the dataset lacks selects nothing.
 ChoiceRules PositiveRules(const Dataset& dataset, const muster::v1::DataSpec& data);
-// INVALID_ARGUMENT if a source is named that the dataset lacks.
+// All of the rules. A source that the dataset lacks selects nothing.
+ChoiceRules RulesOf(const Dataset& dataset, const muster::v1::JobSpec& spec);
+// INVALID_ARGUMENT if a source is named that none of the datasets has.
+absl::Status CheckSources(std::span<const Dataset* const> datasets, const muster::v1::PositivesSpec& positives);
+// Both of them, for one dataset.
 absl::StatusOr<ChoiceRules> MakeChoiceRules(const Dataset& dataset, const muster::v1::JobSpec& spec);
 
 // Whether a judgment lets its passage be selected as a positive.

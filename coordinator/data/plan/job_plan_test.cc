@@ -52,7 +52,7 @@ TEST(JobPlan, SharesOfAStageAreThoseOfASeparateJob) {
     const auto dataset = RandomDataset(seed, 40, 60);
     const muster::v1::JobSpec spec = StagedJob(*dataset);
     const muster::v1::ResolvedJob resolved = ResolveStages(*dataset, spec);
-    const auto staged = *ShareSource::Create({dataset, TestTokens(*dataset), spec, resolved});
+    const auto staged = *ShareSource::Create({{dataset}, {TestTokens(*dataset)}, spec, resolved});
     const std::vector<Stage> stages = StagesOf(resolved);
     for (size_t i = 0; i < stages.size(); ++i) {
       const auto own = *TestSource(dataset, SpecOfStage(spec, i));
@@ -75,14 +75,14 @@ TEST(JobPlan, NamesTheStageWhoseSourceTheDatasetLacks) {
   muster::v1::JobSpec spec = StagedJob(*dataset);
   const muster::v1::ResolvedJob resolved = ResolveStages(*dataset, spec);
   spec.mutable_stages(1)->set_sources(0, "clicks");
-  EXPECT_THAT(std::string(MakeJobPlan(*dataset, spec, resolved).status().message()),
+  EXPECT_THAT(std::string(MakeJobPlan({dataset.get()}, spec, resolved).status().message()),
               testing::StartsWith("stages[1]: data.positives.sources: the dataset has no judgment of \"clicks\""));
 }
 
 TEST(JobPlan, AJobThatWasResolvedWithoutItsStagesIsRefused) {
   const auto dataset = RandomDataset(3, 40, 60);
   const muster::v1::JobSpec spec = StagedJob(*dataset);
-  EXPECT_EQ(MakeJobPlan(*dataset, spec, Resolve(*dataset, TestJob())).status().message(),
+  EXPECT_EQ(MakeJobPlan({dataset.get()}, spec, Resolve(*dataset, TestJob())).status().message(),
             "the job has 3 stages, but was resolved with 0. Submit it again.");
 }
 

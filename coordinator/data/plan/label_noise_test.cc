@@ -425,7 +425,7 @@ TEST(ShareSource, SharesNameTheInjectedPositivesOfTheirOwnRows) {
   muster::v1::JobSpec spec = TestJob(/*queries=*/9);
   *spec.mutable_data()->mutable_noise() = RandomPassages(0.5);
   const auto source = TestSource(dataset, spec).value();
-  PlanInputs inputs = MakePlanInputs(*dataset, spec).value();
+  TrainingInputs inputs = TestInputs(*dataset, spec);
   const StepPlan plan = PlanStep(inputs, 0);
   ASSERT_FALSE(plan.noise_positives.empty());
   for (const uint32_t world_size : {1, 2, 4}) {

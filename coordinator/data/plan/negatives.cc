@@ -21,28 +21,40 @@ std::vector<uint32_t> EverBrought(const PassagesOfQuery& judged, const ChoiceRul
 
 }  // namespace
 
-bool MayHaveNegatives(const Dataset& dataset, uint32_t split, const ChoiceRules& rules,
-                      const std::vector<uint32_t>& queries, uint32_t batch) {
-  const bool together = batch > 1 && queries.size() > 1;
-  if (!together && rules.negatives_per_query == 0) return false;
+bool MayHaveNegatives(const TrainingInputs& inputs, size_t first, size_t last) {
+  uint64_t draws = 0, queries = 0;
+  for (size_t set = first; set <= last; ++set) {
+    draws += inputs.DrawsOf(set).per_epoch();
+    queries += inputs.sets[set].queries.size();
+  }
+  const bool together = inputs.batch > 1 && draws > 1 && queries > 1;
+  const uint32_t hard = inputs.sets[first].rules.negatives_per_query;
+  if (!together && hard == 0) return false;
   // If there is no negative, everything that any query brings is also relevant to the first query.
   absl::flat_hash_set<uint32_t> relevant_to_first, brought;
-  for (size_t i = 0; i < queries.size(); ++i) {
-    const PassagesOfQuery judged = JudgedPassages(ReadJudgments(dataset, split, queries[i], rules).judgments, rules);
-    if (rules.negatives_per_query > 0 && !judged.negatives.empty()) return true;
-    if (!together) continue;
-    if (i == 0) relevant_to_first.insert(judged.relevant.begin(), judged.relevant.end());
-    for (const uint32_t passage : EverBrought(judged, rules, queries[i])) {
-      if (!relevant_to_first.contains(passage)) return true;
-      brought.insert(passage);
+  bool is_first = true;
+  for (size_t set = first; set <= last; ++set) {
+    for (const uint32_t query : inputs.sets[set].queries) {
+      const PassagesOfQuery judged = ReadPassages(inputs, set, query, /*scored=*/false).judged;
+      if (hard > 0 && !judged.negatives.empty()) return true;
+      if (!together) continue;
+      if (is_first) relevant_to_first.insert(judged.relevant.begin(), judged.relevant.end());
+      is_first = false;
+      for (const uint32_t passage : EverBrought(judged, inputs.sets[set].rules, query)) {
+        if (!relevant_to_first.contains(passage)) return true;
+        brought.insert(passage);
+      }
     }
   }
   if (!together) return false;
-  return std::ranges::any_of(queries, [&](uint32_t query) {
-    const PassagesOfQuery judged = JudgedPassages(ReadJudgments(dataset, split, query, rules).judgments, rules);
-    const auto relevant = std::ranges::count_if(judged.relevant, [&](uint32_t p) { return brought.contains(p); });
-    return static_cast<size_t>(relevant) < brought.size();
-  });
+  for (size_t set = first; set <= last; ++set) {
+    for (const uint32_t query : inputs.sets[set].queries) {
+      const PassagesOfQuery judged = ReadPassages(inputs, set, query, /*scored=*/false).judged;
+      const auto relevant = std::ranges::count_if(judged.relevant, [&](uint32_t p) { return brought.contains(p); });
+      if (static_cast<size_t>(relevant) < brought.size()) return true;
+    }
+  }
+  return false;
 }
 
 bool MayBringSeveralPositives(const Dataset& dataset, uint32_t split, const ChoiceRules& rules,

@@ -11,13 +11,8 @@ namespace {
 
 using muster::v1::Choose;
 
-ChoiceRules RulesOf(const Dataset& dataset, const muster::v1::JobSpec& spec) {
-  return MakeChoiceRules(dataset, spec).value();
-}
-
 bool MayHaveNegatives(const Dataset& dataset, const muster::v1::JobSpec& spec) {
-  const ChoiceRules rules = RulesOf(dataset, spec);
-  return muster::MayHaveNegatives(dataset, 0, rules, SelectableQueries(dataset, 0, rules), spec.batch().queries());
+  return muster::MayHaveNegatives(TestInputs(dataset, spec), 0, 0);
 }
 
 // Two queries with the same answer.
@@ -100,11 +95,10 @@ RC_GTEST_PROP(MayHaveNegatives, AgreesWithThePlans, ()) {
   spec.mutable_data()->mutable_negatives()->set_per_query(*rc::gen::inRange<uint32_t>(0, 2));
   if (*rc::gen::arbitrary<bool>()) spec.mutable_data()->mutable_positives()->set_min_grade(2);
   if (*rc::gen::arbitrary<bool>()) spec.mutable_loss()->set_objective(muster::v1::OBJECTIVE_RAND1LH);
-  PlanInputs inputs{.dataset = &dataset, .rules = RulesOf(dataset, spec), .batch = spec.batch().queries()};
-  inputs.queries = SelectableQueries(dataset, 0, inputs.rules);
-  RC_PRE(!inputs.queries.empty());
+  const TrainingInputs inputs = TestInputs(dataset, spec);
+  RC_PRE(inputs.DrawsPerEpoch() > 0);
   bool seen = false;
-  const uint64_t steps = 300 * StepsPerEpoch(inputs.queries.size(), inputs.batch);
+  const uint64_t steps = 300 * inputs.Order().steps();
   for (uint64_t step = 0; step < steps && !seen; ++step) {
     const StepPlan plan = PlanStep(inputs, step);
     for (size_t row = 0; row < plan.queries.size(); ++row) {
@@ -113,7 +107,7 @@ RC_GTEST_PROP(MayHaveNegatives, AgreesWithThePlans, ()) {
       seen |= edges < plan.passages.size();
     }
   }
-  RC_ASSERT(seen == muster::MayHaveNegatives(dataset, 0, inputs.rules, inputs.queries, inputs.batch));
+  RC_ASSERT(seen == muster::MayHaveNegatives(inputs, 0, 0));
 }
 
 }  // namespace

@@ -44,12 +44,8 @@ absl::Status Measure(uint32_t queries, uint32_t world_size) {
   spec.mutable_data()->mutable_positives()->set_per_query(4);
   spec.mutable_data()->mutable_negatives()->set_per_query(4);
   spec.mutable_batch()->set_micro_batch_tokens(16384);
-  PlanInputs inputs;
-  inputs.dataset = dataset.get();
-  ASSIGN_OR_RETURN(inputs.rules, MakeChoiceRules(*dataset, spec));
-  inputs.batch = queries;
-  inputs.queries = SelectableQueries(*dataset, 0, inputs.rules);
-  ASSIGN_OR_RETURN(const auto source, ShareSource::Create({dataset, tokens, spec, Resolve(*dataset, spec)}));
+  const TrainingInputs inputs = TestInputs(*dataset, spec);
+  ASSIGN_OR_RETURN(const auto source, ShareSource::Create({{dataset}, {tokens}, spec, Resolve(*dataset, spec)}));
 
   const absl::Duration start = RealClock().Monotonic();
   const StepPlan plan = PlanStep(inputs, 0);

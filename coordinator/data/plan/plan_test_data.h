@@ -9,6 +9,7 @@
 #include "common/files.h"
 #include "common/random.h"
 #include "coordinator/data/plan/share_source.h"
+#include "coordinator/data/plan/step_plan.h"
 #include "coordinator/data/plan/testing/fake_dataset.h"
 #include "coordinator/data/tokenize/token_store.h"
 #include "coordinator/data/tokenize/vocab_txt.h"
@@ -52,9 +53,14 @@ inline muster::v1::ResolvedJob Resolve(const Dataset& dataset, const muster::v1:
   return resolved;
 }
 
+inline TrainingInputs TestInputs(const Dataset& dataset, const muster::v1::JobSpec& spec) {
+  const auto texts = std::make_shared<const TrainingTexts>(TrainingTexts::Of(dataset, /*split=*/0));
+  return *MakeTrainingInputs(texts, spec);
+}
+
 inline absl::StatusOr<std::shared_ptr<ShareSource>> TestSource(std::shared_ptr<const Dataset> dataset,
                                                                const muster::v1::JobSpec& spec) {
-  return ShareSource::Create({dataset, TestTokens(*dataset), spec, Resolve(*dataset, spec)});
+  return ShareSource::Create({{dataset}, {TestTokens(*dataset)}, spec, Resolve(*dataset, spec)});
 }
 
 inline std::string RandomText(CounterRandom& random, uint64_t words) {
@@ -65,8 +71,8 @@ inline std::string RandomText(CounterRandom& random, uint64_t words) {
 
 // Ragged positives (some queries have none), grades, two sources, hard negatives that may be positives, equal texts
 // under two ids, skewed lengths.
-inline std::shared_ptr<FakeDataset> RandomDataset(uint64_t seed, uint32_t queries, uint32_t documents) {
-  auto dataset = std::make_shared<FakeDataset>();
+inline std::shared_ptr<FakeDataset> RandomDataset(uint64_t seed, uint32_t queries, uint32_t documents,
+                                                  std::shared_ptr<FakeDataset> dataset = std::make_shared<FakeDataset>()) {
   CounterRandom random(seed);
   for (uint32_t d = 0; d < documents; ++d) {
     const std::string id = "d" + std::to_string(d);

@@ -30,18 +30,32 @@ JoinedPrompts PromptsToJoin(const Tokenizer& tokenizer, const muster::v1::ModelS
 // sentence-transformers 6 counts it (include_prompt: false): the prompt tokenized alone, cut, with its special tokens
 // but the last one. Of a sequence shorter than that, only the last token is pooled.
 //
-// The caller keeps `tokens` alive. Thread-safe: immutable.
+// Queries and passages are numbered through the stores, as TrainingTexts does; with one store, they are the store's own.
+//
+// The caller keeps the stores alive. Thread-safe: immutable.
 class Sequences {
  public:
   // INVALID_ARGUMENT if a length leaves no room for a token between prefix and suffix. INTERNAL if `tokens` was built
   // for other prompts.
   static absl::StatusOr<Sequences> Create(const TokenStore& tokens, const muster::v1::ModelSpec& model,
                                           const muster::v1::ResolvedJob& resolved);
+  // Of several datasets, by one tokenizer. At least one store.
+  static absl::StatusOr<Sequences> Create(std::vector<const TokenStore*> stores, const muster::v1::ModelSpec& model,
+                                          const muster::v1::ResolvedJob& resolved);
 
-  uint32_t QueryLength(uint32_t query) const { return Length(query_, tokens_->QueryLength(query)); }
-  uint32_t PassageLength(uint32_t passage) const { return Length(passage_, tokens_->PassageLength(passage)); }
+  uint32_t QueryLength(uint32_t query) const {
+    const Text text = QueryAt(query);
+    return Length(query_, text.store->QueryLength(text.index));
+  }
+  uint32_t PassageLength(uint32_t passage) const {
+    const Text text = PassageAt(passage);
+    return Length(passage_, text.store->PassageLength(text.index));
+  }
   // A prefetch hint, for reading the lengths of many passages at random places.
-  void PrefetchPassageLength(uint32_t passage) const { tokens_->PrefetchPassageRange(passage); }
+  void PrefetchPassageLength(uint32_t passage) const {
+    const Text text = PassageAt(passage);
+    text.store->PrefetchPassageRange(text.index);
+  }
 
   // Fills in the sequences of `slots`: slot i < queries.size() is queries[i], the others passages[i - queries.size()].
   // `narrow`: as narrow_tokens, if all ids of the tokenizer fit. `micro_batch` is empty; one that was cleared keeps its
@@ -58,18 +72,34 @@ class Sequences {
     uint32_t limit = 0;            // ids without prefix and suffix
     uint32_t unpooled = 0;
   };
-  explicit Sequences(const TokenStore& tokens) : tokens_(&tokens) {}
+  struct Text {
+    const TokenStore* store;
+    uint32_t index;
+  };
+  struct TextRange {
+    const TokenStore* store;
+    TokenStore::Range range;
+  };
+  explicit Sequences(std::vector<const TokenStore*> stores);
+  Text QueryAt(uint32_t number) const { return TextAt(first_query_, number); }
+  Text PassageAt(uint32_t number) const { return TextAt(first_passage_, number); }
+  Text TextAt(const std::vector<uint32_t>& first, uint32_t number) const {
+    return stores_.size() == 1 ? Text{stores_[0], number} : Find(first, number);
+  }
+  Text Find(const std::vector<uint32_t>& first, uint32_t number) const;
+  const Tokenizer& tokenizer() const { return stores_[0]->tokenizer(); }
   absl::Status Fill(const char* name, const std::string& prompt, const std::string& joined, uint32_t max_length,
                     bool exclude_prompt, Side& side) const;
   uint32_t Length(const Side& side, uint32_t text) const;
   template <typename Id>
-  Id* WriteSequence(const Side& side, TokenStore::Range text, Id* out) const;
+  Id* WriteSequence(const Side& side, const TextRange& text, Id* out) const;
   template <typename Id>
-  void WriteTokens(std::span<const uint32_t> slots, size_t queries, std::span<const TokenStore::Range> texts,
-                   uint64_t total, std::string& tokens) const;
+  void WriteTokens(std::span<const uint32_t> slots, size_t queries, std::span<const TextRange> texts, uint64_t total,
+                   std::string& tokens) const;
   uint32_t special_tokens() const;
 
-  const TokenStore* tokens_;
+  std::vector<const TokenStore*> stores_;
+  std::vector<uint32_t> first_query_, first_passage_;  // number of each store's first one
   Side query_, passage_;
 };
 

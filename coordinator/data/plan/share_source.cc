@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "common/sample_ledger.h"
+#include "common/spec/training_sets.h"
 #include "common/status.h"
 #include "coordinator/data/plan/assign_sequences.h"
 #include "coordinator/data/plan/job_plan.h"
@@ -66,13 +67,14 @@ void AddSlotsOfAllRanks(const AssignedStep& assigned, StepShare& share) {
   }
 }
 
-StepShare ShareOf(const AssignedStep& assigned, const Dataset& dataset, const Sequences& sequences, uint32_t rank,
+StepShare ShareOf(const AssignedStep& assigned, const TrainingTexts& texts, const Sequences& sequences, uint32_t rank,
                   ShareForm form) {
   const StepPlan& plan = assigned.plan;
   StepShare share;
   share.set_step(plan.step);
   share.set_epoch(plan.epoch);
   share.set_stage(plan.stage);
+  share.set_training_set(plan.training_set);
   share.set_epoch_end(plan.epoch_end);
   share.set_query_count(static_cast<uint32_t>(plan.queries.size()));
   share.set_passage_count(static_cast<uint32_t>(plan.passages.size()));
@@ -109,26 +111,51 @@ StepShare ShareOf(const AssignedStep& assigned, const Dataset& dataset, const Se
   }
   share.set_total_weight(plan.total_weight);
   share.set_plan_digest(plan.digest);
-  for (uint32_t row = begin; row < end; ++row) share.add_query_digests(dataset.query_digest(plan.queries[row]));
+  for (uint32_t row = begin; row < end; ++row) share.add_query_digests(texts.QueryDigest(plan.queries[row]));
   return share;
 }
 
 absl::Status CheckDigests(const ShareSource::Options& options) {
-  if (options.resolved.train_dataset() != options.train->digest() ||
-      options.tokens->dataset_digest() != options.train->digest()) {
-    return absl::InternalError("the token store or the dataset is not the one that the job resolved");
+  const std::vector<std::string> digests = TrainingDatasetsOf(options.resolved);
+  bool same = digests.size() == options.train.size() && options.tokens.size() == options.train.size();
+  for (size_t set = 0; same && set < digests.size(); ++set) {
+    same = digests[set] == options.train[set]->digest() && digests[set] == options.tokens[set]->dataset_digest();
   }
-  return absl::OkStatus();
+  return same ? absl::OkStatus() : absl::InternalError("a token store or a dataset is not the one that the job resolved");
+}
+
+std::vector<const Dataset*> PointersTo(const std::vector<std::shared_ptr<const Dataset>>& datasets) {
+  std::vector<const Dataset*> pointers;
+  for (const auto& dataset : datasets) pointers.push_back(dataset.get());
+  return pointers;
+}
+
+// The stores of the datasets, in their order, each once.
+std::vector<const TokenStore*> StoresOf(const TrainingTexts& texts, const ShareSource::Options& options) {
+  std::vector<const TokenStore*> stores;
+  for (const Dataset* dataset : texts.datasets()) {
+    const auto set = std::ranges::find(options.train, dataset->digest(), [](const auto& train) { return train->digest(); });
+    stores.push_back(options.tokens[set - options.train.begin()].get());
+  }
+  return stores;
+}
+
+std::string IdentityOf(const TrainingTexts& texts, const Sequences& sequences) {
+  std::string identity;
+  for (const Dataset* dataset : texts.datasets()) absl::StrAppend(&identity, dataset->content_digest(), " ");
+  return absl::StrCat(identity, sequences.identity());
 }
 
 // Checks the data of one stage.
-absl::Status CheckTrainingData(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved, uint64_t queries) {
+absl::Status CheckTrainingData(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved,
+                               const TrainingInputs& inputs) {
+  const uint64_t queries = inputs.DrawsPerEpoch();
   if (queries == 0) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "data: no query of split \"", spec.data().split(),
-        "\" has a positive that may be selected. Check data.positives.sources and data.positives.min_grade."));
+        "data: no query of ", spec.data().sets().empty() ? absl::StrCat("split \"", spec.data().split(), "\"") : "data.sets",
+        " has a positive that may be selected. Check data.positives.sources and data.positives.min_grade."));
   }
-  const uint64_t steps = StepsPerEpoch(queries, spec.batch().queries());
+  const uint64_t steps = inputs.Order().steps();
   if (resolved.train_queries() != queries || resolved.steps_per_epoch() != steps) {
     return absl::FailedPreconditionError(
         absl::StrCat("the data gives ", queries, " queries and ", steps, " steps per epoch, the job was submitted with ",
@@ -137,6 +164,35 @@ absl::Status CheckTrainingData(const muster::v1::JobSpec& spec, const muster::v1
   return absl::OkStatus();
 }
 
+// The queries of an epoch, computed from the sets' queries and weights, not from plans, so that a wrong plan is noticed.
+class EpochQueries {
+ public:
+  explicit EpochQueries(const TrainingInputs& inputs) : inputs_(&inputs) {
+    for (const PlanInputs& set : inputs.sets) {
+      QuerySum& all = all_.emplace_back();
+      for (const uint32_t query : set.queries) all.Add(set.dataset->query_digest(query));
+    }
+  }
+
+  QuerySum Of(uint64_t epoch) const {
+    QuerySum sum;
+    for (size_t set = 0; set < all_.size(); ++set) {
+      const PlanInputs& of_set = inputs_->sets[set];
+      const SetDraws draws = inputs_->DrawsOf(set);
+      const uint64_t whole = draws.whole() * all_[set].queries;
+      sum.Add({whole, draws.whole() * all_[set].sum});
+      for (uint64_t extra = whole; extra < draws.per_epoch(); ++extra) {
+        sum.Add(of_set.dataset->query_digest(of_set.queries[draws.At(epoch, extra).query]));
+      }
+    }
+    return sum;
+  }
+
+ private:
+  const TrainingInputs* inputs_;
+  std::vector<QuerySum> all_;  // of each set's queries once
+};
+
 }  // namespace
 
 // Constant except for the cache of plans.
@@ -144,10 +200,7 @@ class ShareSource::State {
  public:
   State(Options options, Sequences sequences, JobPlan job)
       : options_(std::move(options)), sequences_(std::move(sequences)), job_(std::move(job)) {
-    for (const PlanInputs& stage : job_.inputs) {
-      QuerySum& epoch = epochs_.emplace_back();
-      for (const uint32_t query : stage.queries) epoch.Add(options_.train->query_digest(query));
-    }
+    for (const TrainingInputs& stage : job_.inputs) epochs_.emplace_back(stage);
   }
 
   StepShare Share(uint64_t step, uint32_t rank, uint32_t world_size, ShareForm form) ABSL_LOCKS_EXCLUDED(mutex_) {
@@ -156,14 +209,13 @@ class ShareSource::State {
       const absl::Duration start = options_.clock->Monotonic();
       entry->assigned = PlanAndAssign(job_, sequences_, options_.spec.batch().micro_batch_tokens(), step, world_size);
       if (options_.on_plan) options_.on_plan(options_.clock->Monotonic() - start);
+      const StepPlan& plan = entry->assigned.plan;
+      if (plan.epoch_end) entry->epoch = epochs_[plan.stage].Of(plan.epoch);
       Account(*entry);
     });
-    StepShare share = ShareOf(entry->assigned, *options_.train, sequences_, rank, form);
-    if (share.epoch_end()) {
-      const QuerySum& epoch = epochs_[share.stage()];
-      share.set_epoch_queries(epoch.queries);
-      share.set_epoch_query_sum(epoch.sum);
-    }
+    StepShare share = ShareOf(entry->assigned, *job_.inputs[0].texts, sequences_, rank, form);
+    share.set_epoch_queries(entry->epoch.queries);
+    share.set_epoch_query_sum(entry->epoch.sum);
     return share;
   }
 
@@ -174,6 +226,7 @@ class ShareSource::State {
     uint32_t world_size;
     std::once_flag once;
     AssignedStep assigned;
+    QuerySum epoch;  // of the step's epoch, if it is the last of it
     size_t bytes = 0;  // guarded by State::mutex_; 0: not planned yet
   };
 
@@ -207,8 +260,7 @@ class ShareSource::State {
   const Options options_;
   const Sequences sequences_;
   const JobPlan job_;
-  // For each stage, the sum of an epoch's queries. Computed from the dataset, not from plans, so that a wrong plan is noticed.
-  std::vector<QuerySum> epochs_;
+  std::vector<EpochQueries> epochs_;  // one per stage
   absl::Mutex mutex_;
   std::list<std::shared_ptr<Entry>> recent_ ABSL_GUARDED_BY(mutex_);  // the last used first
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -218,21 +270,19 @@ ShareSource::ShareSource(std::unique_ptr<State> state) : state_(std::move(state)
 ShareSource::~ShareSource() = default;
 
 absl::StatusOr<std::shared_ptr<ShareSource>> ShareSource::Create(Options options) {
-  if (options.train == nullptr) return std::shared_ptr<ShareSource>(new ShareSource(nullptr));
+  if (options.train.empty()) return std::shared_ptr<ShareSource>(new ShareSource(nullptr));
   const muster::v1::JobSpec& spec = options.spec;
   if (spec.batch().queries() == 0 || spec.batch().micro_batch_tokens() == 0) {
     return absl::InvalidArgumentError("batch.queries, batch.micro_batch_tokens: must be 1 or more");
   }
-  ASSIGN_OR_RETURN(JobPlan job, MakeJobPlan(*options.train, spec, options.resolved));
+  ASSIGN_OR_RETURN(JobPlan job, MakeJobPlan(PointersTo(options.train), spec, options.resolved));
   RETURN_IF_ERROR(CheckDigests(options));
   for (size_t i = 0; i < job.stages.size(); ++i) {
-    RETURN_IF_ERROR(
-        CheckTrainingData(SpecOfStage(spec, i), ResolvedOfStage(options.resolved, i), job.inputs[i].queries.size()));
+    RETURN_IF_ERROR(CheckTrainingData(SpecOfStage(spec, i), ResolvedOfStage(options.resolved, i), job.inputs[i]));
   }
-  ASSIGN_OR_RETURN(Sequences sequences, Sequences::Create(*options.tokens, spec.model(), options.resolved));
-  for (PlanInputs& stage : job.inputs) {
-    stage.identity = absl::StrCat(options.train->content_digest(), " ", sequences.identity());
-  }
+  const TrainingTexts& texts = *job.inputs[0].texts;
+  ASSIGN_OR_RETURN(Sequences sequences, Sequences::Create(StoresOf(texts, options), spec.model(), options.resolved));
+  for (TrainingInputs& stage : job.inputs) stage.identity = IdentityOf(texts, sequences);
   return std::shared_ptr<ShareSource>(
       new ShareSource(std::make_unique<State>(std::move(options), std::move(sequences), std::move(job))));
 }

@@ -1,10 +1,11 @@
-// Makes the shares that ranks read in each training step, from the dataset, its tokens and the plan.
+// Makes the shares that ranks read in each training step, from the datasets, their tokens and the plan.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -22,12 +23,13 @@ namespace muster {
 // The largest message that this makes; below kMaxMessageBytes of common/rpc/security.h.
 inline constexpr size_t kMaxShareBytes = 63 << 20;
 
-// Everything that one job's streams share: dataset, tokens, plan cache. Thread-safe.
+// Everything that one job's streams share: datasets, tokens, plan cache. Thread-safe.
 class ShareSource {
  public:
   struct Options {
-    std::shared_ptr<const Dataset> train;      // null: the job evaluates only, and Share() is refused
-    std::shared_ptr<const TokenStore> tokens;  // of `train`
+    // One per training set (common/spec/training_sets.h). Empty: the job evaluates only, and Share() is refused.
+    std::vector<std::shared_ptr<const Dataset>> train;
+    std::vector<std::shared_ptr<const TokenStore>> tokens;  // of `train`
     muster::v1::JobSpec spec;                  // defaults filled in
     muster::v1::ResolvedJob resolved;          // its train_queries and steps_per_epoch must be what the data gives
     const Clock* clock = &RealClock();              // only for `on_plan`: plans do not depend on time
@@ -47,7 +49,7 @@ class ShareSource {
   std::unique_ptr<State> state_;
 };
 
-// Queries of the split with a positive that `data` lets be selected: an epoch's length.
+// Queries of the split with a positive that `data` lets be selected: an epoch's length, with one training set of weight 1.
 uint64_t TrainQueries(const Dataset& dataset, uint32_t split, const muster::v1::DataSpec& data);
 
 }  // namespace muster

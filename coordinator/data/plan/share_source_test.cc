@@ -344,12 +344,12 @@ TEST(ShareSource, RefusesWhatCannotBe) {
   muster::v1::JobSpec spec = TestJob();
   const auto source = *TestSource(dataset, spec);
   EXPECT_EQ(source->Share(0, 2, 2).status().code(), absl::StatusCode::kInvalidArgument);
-  const auto evaluates = *ShareSource::Create({nullptr, nullptr, spec, {}});
+  const auto evaluates = *ShareSource::Create({{}, {}, spec, {}});
   EXPECT_EQ(evaluates->Share(0, 0, 1).status().code(), absl::StatusCode::kFailedPrecondition);
 
   muster::v1::ResolvedJob resolved = Resolve(*dataset, spec);
   resolved.set_train_queries(resolved.train_queries() + 1);
-  EXPECT_THAT(std::string(ShareSource::Create({dataset, TestTokens(*dataset), spec, resolved}).status().message()),
+  EXPECT_THAT(std::string(ShareSource::Create({{dataset}, {TestTokens(*dataset)}, spec, resolved}).status().message()),
               HasSubstr("Submit the job again"));
   spec.mutable_data()->set_split("dev");
   EXPECT_EQ(TestSource(dataset, spec).status().message(),

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/digest.h"
+#include "common/spec/training_sets.h"
 #include "common/status.h"
 #include "coordinator/data/plan/keys.h"
 #include "coordinator/data/plan/permutation.h"
@@ -25,20 +26,21 @@ void AddToDigest(Sha256& hash, const std::vector<T>& values) {
 
 // Passages are identified by their texts, so that the same data in another schema, with other numbers, has the same
 // digest.
-uint64_t DigestOf(const StepPlan& plan, const std::string& identity, const Dataset& dataset) {
+uint64_t DigestOf(const StepPlan& plan, const std::string& identity, const TrainingTexts& texts) {
   Sha256 hash;
   hash.Update(identity);
   const uint64_t numbers[] = {plan.step, plan.epoch, plan.epoch_end};
   hash.Update({reinterpret_cast<const char*>(numbers), sizeof numbers});
   AddToDigest(hash, plan.queries);
-  if (dataset.content_digest() == dataset.digest()) {
+  const Dataset& first = *texts.datasets()[0];
+  if (texts.datasets().size() == 1 && first.content_digest() == first.digest()) {
     // For an older dataset: computed as that version computed it, because the ranks of one step may have their shares
     // from both versions.
     AddToDigest(hash, plan.passages);
   } else {
     std::vector<uint64_t> passages;
     passages.reserve(plan.passages.size());
-    for (const uint32_t passage : plan.passages) passages.push_back(dataset.passage_digest(passage));
+    for (const uint32_t passage : plan.passages) passages.push_back(texts.PassageDigest(passage));
     AddToDigest(hash, passages);
   }
   AddToDigest(hash, plan.positive_offsets);
@@ -81,23 +83,98 @@ void AddTeacherList(const PassagesOfQuery& judged, const Choice& choice, const C
   plan.teacher_offsets.push_back(static_cast<uint32_t>(plan.teacher_columns.size()));
 }
 
+// Adds passages that other sets judge relevant to the query's text.
+void AddRelevant(const TrainingInputs& inputs, size_t set, uint32_t query, PassagesOfQuery& judged) {
+  std::vector<uint32_t> added;
+  for (const TrainingTexts::QueryOfSet& same : inputs.texts->SameQueries(set, query)) {
+    const PlanInputs& other = inputs.sets[same.set];
+    const TrainingJudgments read = ReadJudgments(*other.dataset, other.split, same.query, other.rules);
+    for (const uint32_t passage : JudgedPassages(read.judgments, other.rules).relevant) {
+      const uint32_t number = inputs.texts->PassageNumber(same.set, passage);
+      const auto knows = [&](const std::vector<uint32_t>& passages) { return std::ranges::count(passages, number) > 0; };
+      if (!knows(judged.relevant) && !knows(added)) added.push_back(number);
+    }
+  }
+  std::erase_if(judged.negatives, [&](uint32_t passage) { return std::ranges::count(added, passage) > 0; });
+  judged.relevant.insert(judged.relevant.end(), added.begin(), added.end());
+}
+
 }  // namespace
 
-absl::StatusOr<PlanInputs> MakePlanInputs(const Dataset& dataset, const muster::v1::JobSpec& spec) {
+absl::StatusOr<uint32_t> FindSplit(const Dataset& dataset, const std::string& split, const std::string& field) {
   const std::vector<std::string>& splits = dataset.splits();
-  const auto split = std::ranges::find(splits, spec.data().split());
-  if (split == splits.end()) {
-    return absl::InvalidArgumentError(absl::StrCat("data.split: the dataset has no split \"", spec.data().split(),
-                                                   "\". It has: ", absl::StrJoin(splits, ", "), "."));
+  const auto found = std::ranges::find(splits, split);
+  if (found != splits.end()) return static_cast<uint32_t>(found - splits.begin());
+  return absl::InvalidArgumentError(absl::StrCat(field, ": the dataset has no split \"", split, "\". It has: ",
+                                                 absl::StrJoin(splits, ", "), "."));
+}
+
+absl::StatusOr<TrainingInputs> MakeTrainingInputs(std::shared_ptr<const TrainingTexts> texts, const muster::v1::JobSpec& spec) {
+  RETURN_IF_ERROR(CheckSources(texts->datasets(), spec.data().positives()));
+  const std::vector<muster::v1::TrainingSet> named = TrainingSetsOf(spec.data());
+  TrainingInputs inputs;
+  muster::v1::JobSpec alone = spec;
+  for (size_t set = 0; set < texts->sets().size(); ++set) {
+    const auto& [dataset, split] = texts->sets()[set];
+    *alone.mutable_data() = DataOfTrainingSet(spec.data(), set);
+    PlanInputs own;
+    own.dataset = dataset;
+    own.split = split;
+    own.rules = RulesOf(*dataset, alone);
+    own.queries = SelectableQueries(*dataset, split, own.rules);
+    own.weigh = spec.data().positives().weigh();
+    own.weight = named[set].weight();
+    inputs.sets.push_back(std::move(own));
   }
-  PlanInputs inputs;
-  inputs.dataset = &dataset;
-  inputs.split = static_cast<uint32_t>(split - splits.begin());
-  ASSIGN_OR_RETURN(inputs.rules, MakeChoiceRules(dataset, spec));
-  inputs.queries = SelectableQueries(dataset, inputs.split, inputs.rules);
-  inputs.weigh = spec.data().positives().weigh();
+  inputs.texts = std::move(texts);
   inputs.batch = spec.batch().queries();
+  inputs.homogeneous = spec.data().homogeneous_batches();
   return inputs;
+}
+
+TrainingInputs::TrainingInputs(PlanInputs only_set)
+    : texts(std::make_shared<const TrainingTexts>(TrainingTexts::Of(*only_set.dataset, only_set.split))), batch(only_set.batch),
+      identity(only_set.identity) {
+  sets.push_back(std::move(only_set));
+}
+
+SetDraws TrainingInputs::DrawsOf(size_t set) const {
+  const PlanInputs& of_set = sets[set];
+  const uint64_t key = MixKey(EpochKey(of_set.rules.seed, /*epoch=*/0, Purpose::kExtraQueries), set);
+  return {of_set.queries.size(), of_set.weight, key};
+}
+
+EpochOrder TrainingInputs::Order() const {
+  std::vector<uint64_t> draws;
+  for (size_t set = 0; set < sets.size(); ++set) draws.push_back(DrawsOf(set).per_epoch());
+  return {std::move(draws), batch, homogeneous, sets[0].rules.seed};
+}
+
+uint64_t TrainingInputs::DrawsPerEpoch() const {
+  uint64_t draws = 0;
+  for (size_t set = 0; set < sets.size(); ++set) draws += DrawsOf(set).per_epoch();
+  return draws;
+}
+
+bool QueryPassages::IsInjected(uint32_t passage) const { return std::ranges::binary_search(injected, passage); }
+
+QueryPassages ReadPassages(const TrainingInputs& inputs, size_t set, uint32_t query, bool scored) {
+  const PlanInputs& own = inputs.sets[set];
+  TrainingJudgments read = ReadJudgments(*own.dataset, own.split, query, own.rules);
+  QueryPassages passages = {JudgedPassages(read.judgments, own.rules, scored ? read.scores : std::span<const float>()),
+                            std::move(read.injected)};
+  if (inputs.sets.size() == 1) return passages;
+  PassagesOfQuery& judged = passages.judged;
+  const auto renumber = [&](uint32_t& passage) { passage = inputs.texts->PassageNumber(set, passage); };
+  for (PassagesOfQuery::Positive& positive : judged.selectable) renumber(positive.passage);
+  std::ranges::for_each(judged.relevant, renumber);
+  std::ranges::for_each(judged.negatives, renumber);
+  for (PassagesOfQuery::Scored& one : judged.scored) renumber(one.passage);
+  std::ranges::sort(judged.scored, {}, &PassagesOfQuery::Scored::passage);
+  std::ranges::for_each(passages.injected, renumber);
+  std::ranges::sort(passages.injected);
+  AddRelevant(inputs, set, query, judged);
+  return passages;
 }
 
 std::vector<uint32_t> SelectableQueries(const Dataset& dataset, uint32_t split, const ChoiceRules& rules) {
@@ -117,22 +194,21 @@ size_t StepPlan::MemoryBytes() const {
                                                 teacher_scores.capacity());
 }
 
-StepPlan PlanStep(const PlanInputs& inputs, uint64_t step) {
-  const Dataset& dataset = *inputs.dataset;
-  StepPlan plan;
-  plan.has_noise = inputs.rules.noise != nullptr;
-  const uint64_t steps = StepsPerEpoch(inputs.queries.size(), inputs.batch);
-  plan.step = step;
-  plan.epoch = step / steps;
-  plan.epoch_end = step % steps + 1 == steps;
+StepPlan PlanStep(const PlanInputs& only_set, uint64_t step) { return PlanStep(TrainingInputs(only_set), step); }
 
-  const KeyedPermutation order(inputs.queries.size(), EpochKey(inputs.rules.seed, plan.epoch, Purpose::kOrder));
-  const uint64_t begin = step % steps * inputs.batch;
-  const uint64_t end = std::min<uint64_t>(inputs.queries.size(), begin + inputs.batch);
-  for (uint64_t position = begin; position < end; ++position) plan.queries.push_back(inputs.queries[order(position)]);
+StepPlan PlanStep(const TrainingInputs& inputs, uint64_t step) {
+  const EpochOrder::Step drawn = inputs.Order().At(step);
+  StepPlan plan;
+  plan.step = step;
+  plan.epoch = drawn.epoch;
+  plan.epoch_end = drawn.epoch_end;
+  plan.has_noise = inputs.sets[0].rules.noise != nullptr;
+  if (inputs.homogeneous) plan.training_set = static_cast<uint32_t>(drawn.rows[0].set);
+  std::vector<SetDraws> draws;
+  for (size_t set = 0; set < inputs.sets.size(); ++set) draws.push_back(inputs.DrawsOf(set));
 
   absl::flat_hash_map<uint32_t, uint32_t> column_of;
-  column_of.reserve(plan.queries.size() * 4);
+  column_of.reserve(drawn.rows.size() * 4);
   const auto column = [&](uint32_t passage) {
     const auto [found, is_new] = column_of.try_emplace(passage, static_cast<uint32_t>(plan.passages.size()));
     if (is_new) plan.passages.push_back(passage);
@@ -140,18 +216,23 @@ StepPlan PlanStep(const PlanInputs& inputs, uint64_t step) {
   };
   // The passages relevant to each row, kept for the second pass, because a later row may bring one of them.
   std::vector<std::vector<uint32_t>> relevant;
-  relevant.reserve(plan.queries.size());
+  relevant.reserve(drawn.rows.size());
   plan.positive_offsets.push_back(0);
-  const bool distill = inputs.rules.distill;
+  const bool distill = inputs.sets[0].rules.distill;
   if (distill) plan.teacher_offsets.push_back(0);
-  for (const uint32_t query : plan.queries) {
-    const TrainingJudgments read = ReadJudgments(dataset, inputs.split, query, inputs.rules);
-    PassagesOfQuery judged = JudgedPassages(read.judgments, inputs.rules, distill ? read.scores : std::span<const float>());
-    const Choice choice = ChoosePassages(judged, inputs.rules, plan.epoch, query);
+  for (const EpochOrder::Place& place : drawn.rows) {
+    const PlanInputs& own = inputs.sets[place.set];
+    const SetDraws::Draw draw = draws[place.set].At(plan.epoch, place.draw);
+    const uint32_t query = own.queries[draw.query];
+    plan.queries.push_back(inputs.texts->QueryNumber(place.set, query));
+    plan.row_weights.push_back(own.dataset->query_weight(query));
+    QueryPassages read = ReadPassages(inputs, place.set, query, distill);
+    PassagesOfQuery& judged = read.judged;
+    const Choice choice = ChoosePassages(judged, own.rules, draw.turn, query);
     for (const PassagesOfQuery::Positive& positive : choice.positives) {
       if (read.IsInjected(positive.passage)) plan.noise_positives.push_back(static_cast<uint32_t>(plan.positives.size()));
       plan.positives.push_back(column(positive.passage));
-      if (inputs.weigh) plan.positive_weights.push_back(positive.grade);
+      if (own.weigh) plan.positive_weights.push_back(positive.grade);
     }
     for (const uint32_t passage : choice.negatives) column(passage);
     if (distill) AddTeacherList(judged, choice, column, plan);
@@ -176,13 +257,12 @@ StepPlan PlanStep(const PlanInputs& inputs, uint64_t step) {
 
   bool all_one = true;
   for (size_t row = 0; row < plan.queries.size(); ++row) {
-    const float weight = dataset.query_weight(plan.queries[row]);
-    plan.row_weights.push_back(weight);
+    const float weight = plan.row_weights[row];
     all_one &= weight == 1;
     if (plan.positive_offsets[row] != plan.positive_offsets[row + 1]) plan.total_weight += weight;
   }
   if (all_one) plan.row_weights = {};
-  plan.digest = DigestOf(plan, inputs.identity, dataset);
+  plan.digest = DigestOf(plan, inputs.identity, *inputs.texts);
   return plan;
 }
 

@@ -16,7 +16,7 @@ namespace muster {
 
 struct StepSample {
   std::vector<StepPlan> plans;
-  std::vector<uint32_t> queries, passages;  // of all plans: indices of the dataset, ascending, each once
+  std::vector<uint32_t> queries, passages;  // of all plans: numbers of TrainingTexts, ascending, each once
 };
 // Samples the first step, the last one, and steps spread evenly between them: at most `most_steps`, and stops when they hold
 // `most_texts` sequences. `total_steps` is at least 1.
@@ -26,26 +26,37 @@ StepSample SampleSteps(const JobPlan& job, uint64_t total_steps, size_t most_ste
 // has no documents and no judgments. Keeps references to both arguments.
 class SampledTexts final : public Dataset {
  public:
-  SampledTexts(const Dataset& dataset, const StepSample& sample) : dataset_(dataset), sample_(sample) {}
+  SampledTexts(const TrainingTexts& texts, const StepSample& sample) : texts_(texts), sample_(sample) {}
 
-  const std::string& digest() const override { return dataset_.digest(); }
+  const std::string& digest() const override { return texts_.datasets()[0]->digest(); }
   uint32_t passages() const override { return static_cast<uint32_t>(sample_.passages.size()); }
-  std::string_view title(uint32_t passage) const override { return dataset_.title(sample_.passages[passage]); }
-  std::string_view body(uint32_t passage) const override { return dataset_.body(sample_.passages[passage]); }
+  std::string_view title(uint32_t passage) const override {
+    const auto [dataset, index] = texts_.PassagePlace(sample_.passages[passage]);
+    return texts_.datasets()[dataset]->title(index);
+  }
+  std::string_view body(uint32_t passage) const override {
+    const auto [dataset, index] = texts_.PassagePlace(sample_.passages[passage]);
+    return texts_.datasets()[dataset]->body(index);
+  }
   uint32_t documents() const override { return 0; }
   std::string_view document_id(uint32_t) const override { return {}; }
   uint32_t passage_of(uint32_t) const override { return 0; }
   uint32_t queries() const override { return static_cast<uint32_t>(sample_.queries.size()); }
-  std::string_view query_id(uint32_t query) const override { return dataset_.query_id(sample_.queries[query]); }
-  std::string_view query_text(uint32_t query) const override { return dataset_.query_text(sample_.queries[query]); }
-  float query_weight(uint32_t query) const override { return dataset_.query_weight(sample_.queries[query]); }
-  uint64_t query_digest(uint32_t query) const override { return dataset_.query_digest(sample_.queries[query]); }
-  const std::vector<std::string>& sources() const override { return dataset_.sources(); }
-  const std::vector<std::string>& splits() const override { return dataset_.splits(); }
+  std::string_view query_id(uint32_t query) const override { return DatasetOf(query).query_id(IndexOf(query)); }
+  std::string_view query_text(uint32_t query) const override { return DatasetOf(query).query_text(IndexOf(query)); }
+  float query_weight(uint32_t query) const override { return DatasetOf(query).query_weight(IndexOf(query)); }
+  uint64_t query_digest(uint32_t query) const override { return DatasetOf(query).query_digest(IndexOf(query)); }
+  const std::vector<std::string>& sources() const override { return texts_.datasets()[0]->sources(); }
+  const std::vector<std::string>& splits() const override { return texts_.datasets()[0]->splits(); }
   std::span<const Judgment> judgments(uint32_t, uint32_t) const override { return {}; }
 
  private:
-  const Dataset& dataset_;
+  const Dataset& DatasetOf(uint32_t query) const {
+    return *texts_.datasets()[texts_.QueryPlace(sample_.queries[query]).dataset];
+  }
+  uint32_t IndexOf(uint32_t query) const { return texts_.QueryPlace(sample_.queries[query]).index; }
+
+  const TrainingTexts& texts_;
   const StepSample& sample_;
 };
 

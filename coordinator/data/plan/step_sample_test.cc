@@ -10,7 +10,8 @@ namespace muster {
 namespace {
 
 muster::v1::TrainingPreview Measure(const Dataset& dataset, const muster::v1::JobSpec& spec, const StepSample& sample) {
-  const SampledTexts texts(dataset, sample);
+  const TrainingTexts all = TrainingTexts::Of(dataset, 0);
+  const SampledTexts texts(all, sample);
   const auto tokens = TestTokens(texts);
   muster::v1::ModelSpec unlimited = spec.model();
   unlimited.mutable_max_length()->set_query(100000);
@@ -27,8 +28,8 @@ TEST(StepSample, MeasuresWhatRanksWillRead) {
     muster::v1::JobSpec spec = TestJob();
     spec.mutable_model()->mutable_prompts()->set_query("w1 w2 ");
     spec.mutable_data()->mutable_negatives()->set_per_query(2);
-    const PlanInputs inputs = *MakePlanInputs(*dataset, spec);
-    const uint64_t steps = 2 * StepsPerEpoch(inputs.queries.size(), inputs.batch);
+    const TrainingInputs inputs = TestInputs(*dataset, spec);
+    const uint64_t steps = 2 * inputs.Order().steps();
     const StepSample sample = SampleSteps(JobPlan(inputs), steps, steps, 1 << 20);
     const auto preview = Measure(*dataset, spec, sample);
     const auto source = *TestSource(dataset, spec);
@@ -63,7 +64,7 @@ TEST(StepSample, CountsTextsThatTheJobsLengthsCut) {
   for (const uint32_t document : {fits, cut}) dataset.Judge(dataset.Query("w8 w9"), document);
   muster::v1::JobSpec spec = TestJob(2);
   spec.mutable_model()->mutable_max_length()->set_passage(5);  // [CLS], three words, [SEP]
-  const StepSample sample = SampleSteps(JobPlan(*MakePlanInputs(dataset, spec)), 1, 16, 100);
+  const StepSample sample = SampleSteps(JobPlan(TestInputs(dataset, spec)), 1, 16, 100);
   EXPECT_DOUBLE_EQ(Measure(dataset, spec, sample).truncated_share(), 0.25);
   spec.mutable_model()->mutable_prompts()->set_query("w1 w2 w3 w4 w5 w6 w7 w8 w9 w10 w11 w12 w13 ");  // 16: one more
   EXPECT_DOUBLE_EQ(Measure(dataset, spec, sample).truncated_share(), 0.75);
@@ -71,7 +72,7 @@ TEST(StepSample, CountsTextsThatTheJobsLengthsCut) {
 
 TEST(StepSample, TakesTheFirstAndTheLastStepAndNoMoreThanAsked) {
   const auto dataset = RandomDataset(3, 30, 40);
-  const PlanInputs inputs = *MakePlanInputs(*dataset, TestJob());
+  const TrainingInputs inputs = TestInputs(*dataset, TestJob());
   const auto steps = [&](uint64_t total, size_t most, size_t texts) {
     std::vector<uint64_t> found;
     for (const StepPlan& plan : SampleSteps(JobPlan(inputs), total, most, texts).plans) found.push_back(plan.step);

@@ -69,6 +69,11 @@ TEST_F(DataAccess, AStreamIsForTheRankThatTheTicketNames) {
   EXPECT_TRUE(refused([](auto& r) { r.mutable_identity()->set_world_size(3); }));
   const internal::v1::StreamRequest secret = Request("secret");
   EXPECT_TRUE(refused([&](auto& r) { r.mutable_resolved()->set_train_dataset(secret.resolved().train_dataset()); }));
+  EXPECT_TRUE(refused([&](auto& r) {
+    r.mutable_resolved()->clear_train_dataset();
+    r.mutable_resolved()->add_train_datasets(request.resolved().train_dataset());
+    r.mutable_resolved()->add_train_datasets(secret.resolved().train_dataset());
+  }));
   EXPECT_TRUE(refused([&](auto& r) { r.mutable_resolved()->set_tokenizer(std::string(64, 'a')); }));
   internal::v1::Ticket other = ticket;
   other.set_worker("worker-2");

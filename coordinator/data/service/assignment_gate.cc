@@ -56,7 +56,8 @@ absl::StatusOr<std::optional<Ticket>> AssignmentGate::TicketOf(const grpc::Serve
 
 absl::Status AssignmentGate::AdmitStream(const grpc::ServerContext& context, const Principal& caller,
                                          const muster::internal::v1::RankIdentity& identity,
-                                         const muster::v1::ResolvedJob& resolved, const std::string& dataset) const {
+                                         const muster::v1::ResolvedJob& resolved,
+                                         const std::vector<std::string>& datasets) const {
   ASSIGN_OR_RETURN(const std::optional<Ticket> ticket, TicketOf(context, caller));
   if (!ticket.has_value()) return absl::OkStatus();
   if (ticket->job_id() != identity.job_id() || ticket->attempt() != identity.attempt() ||
@@ -64,7 +65,9 @@ absl::Status AssignmentGate::AdmitStream(const grpc::ServerContext& context, con
     return NotAssigned(*ticket, absl::StrCat("rank ", identity.rank(), " of ", identity.world_size(), " of job ",
                                              identity.job_id(), ", attempt ", identity.attempt(), ","));
   }
-  if (!Has(ticket->datasets(), dataset)) return NotAssigned(*ticket, absl::StrCat("dataset ", dataset.substr(0, 12)));
+  for (const std::string& dataset : datasets) {
+    if (!Has(ticket->datasets(), dataset)) return NotAssigned(*ticket, absl::StrCat("dataset ", dataset.substr(0, 12)));
+  }
   if (!Has(ticket->tokenizers(), resolved.tokenizer())) {
     return NotAssigned(*ticket, absl::StrCat("tokenizer ", resolved.tokenizer().substr(0, 12)));
   }
@@ -73,7 +76,7 @@ absl::Status AssignmentGate::AdmitStream(const grpc::ServerContext& context, con
 
 absl::Status AssignmentGate::AdmitMined(const grpc::ServerContext& context, const Principal& caller,
                                         const muster::internal::v1::PublishMinedRequest& request) const {
-  RETURN_IF_ERROR(AdmitStream(context, caller, request.identity(), request.resolved(), request.resolved().mine_dataset()));
+  RETURN_IF_ERROR(AdmitStream(context, caller, request.identity(), request.resolved(), {request.resolved().mine_dataset()}));
   ASSIGN_OR_RETURN(const std::optional<Ticket> ticket, TicketOf(context, caller));
   if (!ticket.has_value()) return absl::OkStatus();
   const std::string& out = request.spec().mine().out();

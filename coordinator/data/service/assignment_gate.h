@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -33,7 +34,7 @@ class AssignmentGate {
   // Allows the rank, attempt and world of the ticket, and the datasets and the tokenizer that its job was resolved to.
   absl::Status AdmitStream(const grpc::ServerContext& context, const Principal& caller,
                            const muster::internal::v1::RankIdentity& identity, const muster::v1::ResolvedJob& resolved,
-                           const std::string& dataset) const;
+                           const std::vector<std::string>& datasets) const;
   // Like AdmitStream. Also, the dataset that the job makes and its owner must be those of the ticket.
   absl::Status AdmitMined(const grpc::ServerContext& context, const Principal& caller,
                           const muster::internal::v1::PublishMinedRequest& request) const;

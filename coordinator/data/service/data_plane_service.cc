@@ -11,6 +11,7 @@
 #include "common/rpc/errors.h"
 #include "common/rpc/metadata.h"
 #include "common/spec/job_spec.h"
+#include "common/spec/training_sets.h"
 #include "common/status.h"
 #include "coordinator/data/service/mining_call.h"
 #include "coordinator/data/service/preview.h"
@@ -78,7 +79,7 @@ class DataPlaneServiceImpl final : public internal::v1::DataPlaneService::Servic
         *call, "DataPlaneService/Stream", request, [&](AdmittedCall& admitted) -> absl::Status {
           admitted.subject = request->identity().job_id();
           RETURN_IF_ERROR(data_.gate.AdmitStream(*call, admitted.principal, request->identity(), request->resolved(),
-                                                 request->resolved().train_dataset()));
+                                                 TrainingDatasetsOf(request->resolved())));
           return RunStream(data_, *call, *request, *writer);
         });
   }
@@ -89,7 +90,7 @@ class DataPlaneServiceImpl final : public internal::v1::DataPlaneService::Servic
         *call, "DataPlaneService/StreamEvaluation", request, [&](AdmittedCall& admitted) -> absl::Status {
           admitted.subject = request->identity().job_id();
           RETURN_IF_ERROR(data_.gate.AdmitStream(*call, admitted.principal, request->identity(), request->resolved(),
-                                                 request->dataset()));
+                                                 {request->dataset()}));
           return RunStreamEvaluation(data_, *call, *request, *writer);
         });
   }

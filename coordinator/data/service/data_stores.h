@@ -20,9 +20,10 @@
 
 namespace muster {
 
-// Facts about a job's training data that depend only on the dataset and the job's `data`, `batch` and `loss`.
+// Facts about a job's training data that depend only on the datasets and the job's `data`, `batch` and `loss`.
 struct TrainingFacts {
-  uint64_t queries = 0;            // an epoch's
+  uint64_t queries = 0, steps = 0;  // an epoch's
+  std::vector<bool> trains_on;      // by training set: whether it has a query
   std::vector<std::string> notes;  // for the submitter
 };
 

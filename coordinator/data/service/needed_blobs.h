@@ -46,7 +46,7 @@ std::string DescribeLost(const LostManifest& lost);
 struct NeededBlobs {
   DigestSet digests;
   // Their own digests are in `digests`, and those that their damaged bytes still contain. Other files that they named are
-  // not, so they are garbage unless something else needs them: nobody can read them through this manifest any more.
+  // not, so they are garbage unless something else needs them: nobody can still read them through this manifest.
   std::vector<LostManifest> lost;
 };
 

@@ -2,11 +2,15 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "common/model/families/family.h"
 #include "common/model/parts.h"
 #include "common/spec/job_spec.h"
+#include "common/spec/training_sets.h"
 #include "common/status.h"
 #include "coordinator/data/blob/model_files.h"
 #include "coordinator/data/plan/job_plan.h"
@@ -41,14 +45,19 @@ absl::StatusOr<EncoderConfig> ConfigOf(DataStores& stores, const JobSpec& spec, 
 absl::StatusOr<uint64_t> MeasureSteps(DataStores& stores, const muster::internal::v1::PreviewRequest& request,
                                       TrainingPreview& preview) {
   const ResolvedJob& resolved = request.resolved();
-  ASSIGN_OR_RETURN(const auto dataset, stores.shelf->Open(resolved.train_dataset()));
-  ASSIGN_OR_RETURN(const JobPlan job, MakeJobPlan(*dataset, request.spec(), resolved));
-  const auto has_steps = [](const PlanInputs& stage) { return !stage.queries.empty() && stage.batch > 0; };
+  std::vector<std::shared_ptr<const Dataset>> held;
+  std::vector<const Dataset*> datasets;
+  for (const std::string& digest : TrainingDatasetsOf(resolved)) {
+    ASSIGN_OR_RETURN(held.emplace_back(), stores.shelf->Open(digest));
+    datasets.push_back(held.back().get());
+  }
+  ASSIGN_OR_RETURN(const JobPlan job, MakeJobPlan(datasets, request.spec(), resolved));
+  const auto has_steps = [](const TrainingInputs& stage) { return stage.DrawsPerEpoch() > 0 && stage.batch > 0; };
   if (resolved.total_steps() == 0 || !std::ranges::all_of(job.inputs, has_steps)) {
     return absl::InvalidArgumentError("preview: the job has no step");
   }
   const StepSample sample = SampleSteps(job, resolved.total_steps(), kMostSteps, kMostTexts);
-  const SampledTexts texts(*dataset, sample);
+  const SampledTexts texts(*job.inputs[0].texts, sample);
   ASSIGN_OR_RETURN(const auto files, ReadManifestBlob(*stores.blobs, resolved.tokenizer_manifest()));
   ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(*stores.blobs, files));
   ASSIGN_OR_RETURN(const ScratchFolder folder, ScratchFolder::Make(stores.state->scratch(), "preview"));

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/deterministic_bytes.h"
 #include "common/digest.h"
+#include "common/spec/training_sets.h"
 #include "common/status.h"
 #include "coordinator/data/blob/model_files.h"
 #include "coordinator/data/plan/sequences.h"
@@ -42,14 +43,19 @@ absl::StatusOr<std::shared_ptr<const TokenStore>> ShareSources::Tokens(std::shar
 absl::StatusOr<std::shared_ptr<ShareSource>> ShareSources::Source(const muster::v1::JobSpec& spec,
                                                                   const muster::v1::ResolvedJob& resolved,
                                                                   const GiveUp& give_up) {
-  if (resolved.train_dataset().empty()) {
+  const std::vector<std::string> digests = TrainingDatasetsOf(resolved);
+  if (digests.empty()) {
     return absl::InvalidArgumentError("the job trains nothing (duration.steps is 0): there are no steps to stream");
   }
-  ASSIGN_OR_RETURN(const auto dataset, stores_.shelf->Open(resolved.train_dataset()));
-  ASSIGN_OR_RETURN(const auto tokens, Tokens(dataset, spec, resolved, give_up));
+  std::vector<std::shared_ptr<const Dataset>> datasets;
+  std::vector<std::shared_ptr<const TokenStore>> tokens;
+  for (const std::string& digest : digests) {
+    ASSIGN_OR_RETURN(datasets.emplace_back(), stores_.shelf->Open(digest));
+    ASSIGN_OR_RETURN(tokens.emplace_back(), Tokens(datasets.back(), spec, resolved, give_up));
+  }
   const std::string key = Sha256Hex(absl::StrCat(DeterministicBytes(spec), "\n", DeterministicBytes(resolved)));
-  const auto create = [this, dataset, tokens, spec, resolved] {
-    return ShareSource::Create({.train = dataset,
+  const auto create = [this, datasets, tokens, spec, resolved] {
+    return ShareSource::Create({.train = datasets,
                                 .tokens = tokens,
                                 .spec = spec,
                                 .resolved = resolved,

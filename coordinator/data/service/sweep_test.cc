@@ -170,7 +170,7 @@ TEST_F(ServerSweep, TheFilesOfADamagedManifestGoWithItsLastBytes) {
   const auto then = std::filesystem::file_time_type::clock::now() - std::chrono::hours(24 * 8);
   std::filesystem::last_write_time(AsidePath(damaged), then);
   EXPECT_EQ(Sweep(Request()).value(), (std::map<std::string, uint64_t>{{"uploads", 1}}));
-  EXPECT_EQ(Sweep(Request()).value(), (std::map<std::string, uint64_t>{{"blobs", 1}})) << "nothing says any more what it named";
+  EXPECT_EQ(Sweep(Request()).value(), (std::map<std::string, uint64_t>{{"blobs", 1}})) << "nothing says what it named";
   EXPECT_EQ(notes_.size(), 1u);
   EXPECT_FALSE(Has(Sha256Hex(Vocabulary()[0].second)));
 }
@@ -183,7 +183,7 @@ TEST_F(ServerSweep, AMissingManifestOfAModelHoldsUpNothingElse) {
   EXPECT_EQ(Sweep(Request()).value(), (std::map<std::string, uint64_t>{{"blobs", 1}}));
   ASSERT_EQ(notes_.size(), 1u);
   EXPECT_THAT(notes_[0], AllOf(HasSubstr("model missing"), HasSubstr("is not stored")));
-  EXPECT_FALSE(Has(Sha256Hex(Vocabulary()[0].second))) << "nobody can find it any more";
+  EXPECT_FALSE(Has(Sha256Hex(Vocabulary()[0].second))) << "nobody can find it now";
   EXPECT_TRUE(Has(Sha256Hex(OtherVocabulary()[0].second)));
   EXPECT_TRUE(Has(other));
 }

@@ -17,8 +17,8 @@ struct ExportSink {
   std::function<absl::Status(std::string_view bytes)> append;  // about 256 KiB at once, or one longer text
 };
 
-// corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv. An import of these files gives the same dataset, except for what the
-// format cannot carry: hard negatives are left out, and if several sources judged the same query and document, only the
+// queries.jsonl, qrels/SPLIT.tsv, corpus.jsonl, in this order. An import of these files gives the same dataset, except for what
+// the format cannot carry: hard negatives are left out, and if several sources judged the same query and document, only the
 // highest grade stays. `notes` counts both. FAILED_PRECONDITION for an id with a tab or a line end.
 absl::Status ExportBeir(const Dataset& dataset, const ExportSink& sink, std::vector<std::string>& notes);
 

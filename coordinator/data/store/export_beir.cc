@@ -1,4 +1,5 @@
-// ExportBeir: corpus.jsonl {_id, title, text}, queries.jsonl {_id, text}, qrels/SPLIT.tsv.
+// ExportBeir: queries.jsonl {_id, text}, qrels/SPLIT.tsv, corpus.jsonl {_id, title, text}. The largest file comes last, so that
+// a client that needs only the ids of queries can stop before it.
 #include <algorithm>
 #include <vector>
 
@@ -59,13 +60,6 @@ absl::Status WriteQrels(const Dataset& dataset, uint32_t split, ExportWriter& ou
 
 absl::Status ExportBeir(const Dataset& dataset, const ExportSink& sink, std::vector<std::string>& notes) {
   ExportWriter out(sink);
-  RETURN_IF_ERROR(out.Begin("corpus.jsonl"));
-  for (uint32_t document = 0; document < dataset.documents(); ++document) {
-    const uint32_t passage = dataset.passage_of(document);
-    RETURN_IF_ERROR(out.Json({{"_id", dataset.document_id(document)},
-                              {"title", dataset.title(passage)},
-                              {"text", dataset.body(passage)}}));
-  }
   RETURN_IF_ERROR(out.Begin("queries.jsonl"));
   for (uint32_t query = 0; query < dataset.queries(); ++query) {
     RETURN_IF_ERROR(out.Json({{"_id", dataset.query_id(query)}, {"text", dataset.query_text(query)}}));
@@ -73,6 +67,13 @@ absl::Status ExportBeir(const Dataset& dataset, const ExportSink& sink, std::vec
   LostInBeir lost;
   for (uint32_t split = 0; split < dataset.splits().size(); ++split) {
     RETURN_IF_ERROR(WriteQrels(dataset, split, out, lost));
+  }
+  RETURN_IF_ERROR(out.Begin("corpus.jsonl"));
+  for (uint32_t document = 0; document < dataset.documents(); ++document) {
+    const uint32_t passage = dataset.passage_of(document);
+    RETURN_IF_ERROR(out.Json({{"_id", dataset.document_id(document)},
+                              {"title", dataset.title(passage)},
+                              {"text", dataset.body(passage)}}));
   }
   RETURN_IF_ERROR(out.Flush());
   if (lost.without_grade > 0) {

@@ -53,16 +53,39 @@ class Judge {
     return judge;
   }
 
-  // Adds one query's ranking: encoded documents in order, at most `kept` of the documents with their texts.
-  void Add(int64_t query, const float* scores, const int64_t* numbers, int64_t count, int64_t kept) {
-    std::unordered_map<int64_t, float> grades;
-    std::vector<float> judged;
-    for (uint32_t e = header_.judged_offsets(query); e < header_.judged_offsets(query + 1); ++e) {
-      grades[header_.judged_documents(e)] = header_.judged_grades(e);
-      judged.push_back(header_.judged_grades(e));
-    }
-    if (std::none_of(judged.begin(), judged.end(), [](float grade) { return grade > 0; })) return;
-    std::vector<std::pair<float, int64_t>> ranking;  // (-score, number)
+  // Adds one query's ranking: encoded documents in order.
+  void Add(int64_t query, const float* scores, const int64_t* numbers, int64_t count) {
+    const bool counts = HasRelevant(query);
+    if (!counts && !options_.ranked) return;
+    Ranking ranking = RankingOf(query, scores, numbers, count);
+    if (options_.ranked) Report(query, ranking);
+    if (!counts) return;
+    ranking.resize(std::min<size_t>(ranking.size(), options_.kept));
+    Measure(query, ranking);
+  }
+
+  Evaluation Result() const {
+    Evaluation result;
+    for (const auto& [name, sum] : sums_) (*result.mutable_metrics())[name] = sum / queries_;
+    result.set_queries(queries_);
+    result.set_documents(header_.document_count());
+    return result;
+  }
+
+ private:
+  using Ranking = std::vector<std::pair<float, int64_t>>;  // (-score, number)
+
+  Judge(const EvaluationHeader& header, const EvaluatorOptions& options) : header_(header), options_(options) {}
+
+  bool HasRelevant(int64_t query) const {
+    const auto grades = header_.judged_grades().begin();
+    return std::any_of(grades + header_.judged_offsets(query), grades + header_.judged_offsets(query + 1),
+                       [](float grade) { return grade > 0; });
+  }
+
+  // All documents with the texts of the encoded ones, best first.
+  Ranking RankingOf(int64_t query, const float* scores, const int64_t* numbers, int64_t count) const {
+    Ranking ranking;
     for (int64_t i = 0; i < count && numbers[i] >= 0; ++i) {
       ranking.emplace_back(-scores[i], numbers[i]);
       const auto [first, last] = aliases_.equal_range(numbers[i]);
@@ -72,7 +95,27 @@ class Judge {
       std::erase_if(ranking, [&](const auto& entry) { return entry.second == same->second; });
     }
     std::sort(ranking.begin(), ranking.end());
-    ranking.resize(std::min<size_t>(ranking.size(), kept));
+    return ranking;
+  }
+
+  void Report(int64_t query, const Ranking& ranking) const {
+    const size_t depth = std::min<size_t>(ranking.size(), options_.ranked_depth);
+    std::vector<uint32_t> documents;
+    std::vector<float> scores;
+    for (size_t i = 0; i < depth; ++i) {
+      documents.push_back(static_cast<uint32_t>(ranking[i].second));
+      scores.push_back(-ranking[i].first);
+    }
+    options_.ranked(static_cast<uint32_t>(query), documents, scores);
+  }
+
+  void Measure(int64_t query, const Ranking& ranking) {
+    std::unordered_map<int64_t, float> grades;
+    std::vector<float> judged;
+    for (uint32_t e = header_.judged_offsets(query); e < header_.judged_offsets(query + 1); ++e) {
+      grades[header_.judged_documents(e)] = header_.judged_grades(e);
+      judged.push_back(header_.judged_grades(e));
+    }
     std::vector<float> ranked;
     for (const auto& [score, number] : ranking) {
       const auto found = grades.find(number);
@@ -87,17 +130,6 @@ class Judge {
     if (options_.query_values != nullptr) absl::StrAppend(options_.query_values, line, "\n");
     ++queries_;
   }
-
-  Evaluation Result() const {
-    Evaluation result;
-    for (const auto& [name, sum] : sums_) (*result.mutable_metrics())[name] = sum / queries_;
-    result.set_queries(queries_);
-    result.set_documents(header_.document_count());
-    return result;
-  }
-
- private:
-  Judge(const EvaluationHeader& header, const EvaluatorOptions& options) : header_(header), options_(options) {}
 
   std::string Header() const {
     std::string header = "query";
@@ -141,14 +173,14 @@ absl::StatusOr<Evaluation> Evaluate(const Encoder& encoder, Group& group, Evalua
   ASSIGN_OR_RETURN(LocalEmbeddings local, EncodeAll(encoder, source, options));
   ASSIGN_OR_RETURN(ExactSearch search, ExactSearch::Create(group, std::move(local), header, "evaluation"));
   // One more document than a ranking keeps, if one may be left out of it.
-  const int64_t found = options.kept + (options.ignore_identical_ids ? 1 : 0);
+  const int64_t found = std::max(options.kept, options.ranked_depth) + (options.ignore_identical_ids ? 1 : 0);
   for (int64_t first = 0; first < search.queries().size(0); first += options.queries_at_once) {
     const int64_t count = std::min(options.queries_at_once, search.queries().size(0) - first);
     ASSIGN_OR_RETURN(const TopDocuments best, search.Find(first, count, found));
     if (judge == nullptr) continue;
     for (int64_t q = 0; q < count; ++q) {
       judge->Add(first + q, best.scores.const_data_ptr<float>() + q * found,
-                 best.numbers.const_data_ptr<int64_t>() + q * found, found, options.kept);
+                 best.numbers.const_data_ptr<int64_t>() + q * found, found);
     }
   }
   RETURN_IF_ERROR(search.CheckScores());

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,11 @@ struct EvaluatorOptions {
   std::function<void(double done)> progress;  // this rank's encoded share; may be empty. Called from the
                                               // thread that called Evaluate
   std::string* query_values = nullptr;  // rank 0 writes the file of common/query_values_file.h to it; may be null
+  // Rank 0 calls `ranked` with the first `ranked_depth` documents of each query's ranking, best first, in ascending order of
+  // the queries, also for those without a relevant document; it may be empty. All ranks have the same `ranked_depth`. Metrics
+  // count `kept` documents, whatever it is.
+  std::function<void(uint32_t query, std::span<const uint32_t> documents, std::span<const float> scores)> ranked;
+  int64_t ranked_depth = 0;
 };
 
 // Called by all ranks together; all get the same `metrics`, `queries` and `documents`. Means are over the queries with

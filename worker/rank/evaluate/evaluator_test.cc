@@ -14,6 +14,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
@@ -277,6 +278,60 @@ TEST(Evaluate, LeavesOutTheDocumentWithTheQuerysIdAndNotItsTwinsOnAnyNumberOfRan
     }
   }
   EXPECT_NE(PlainMetrics(**encoder, whole.header, true, 3), PlainMetrics(**encoder, whole.header, false, 3));
+}
+
+// "query: document document; …" for the first `depth` documents, and the metrics of the first `kept`.
+std::string RankingsAndMetrics(int64_t world_size, int64_t kept, int64_t depth, bool ignore) {
+  std::string text;
+  for (const absl::Status& status : RunInProcessRanks(world_size, [&](Group& group) -> absl::Status {
+         auto encoder = Encoder::Random(ProblemConfig(), 1);
+         const bool first = group.rank() == 0;
+         const auto report = [&](uint32_t query, std::span<const uint32_t> documents, std::span<const float> scores) {
+           EXPECT_TRUE(first);
+           EXPECT_EQ(documents.size(), scores.size());
+           EXPECT_TRUE(std::ranges::is_sorted(scores, std::greater<>()));
+           text += std::to_string(query) + ":";
+           for (const uint32_t document : documents) text += " " + std::to_string(document);
+           text += "; ";
+         };
+         const auto result = Evaluate(**encoder, group, IdenticalSource(group.rank(), world_size),
+                                      {.metrics = StandardMetrics(), .kept = kept, .queries_at_once = 2,
+                                       .ignore_identical_ids = ignore, .ranked = report, .ranked_depth = depth});
+         if (!result.ok()) return result.status();
+         if (first) text += std::to_string(result->metrics().at("mrr")) + " " + std::to_string(result->metrics().at("map@100"));
+         return absl::OkStatus();
+       })) {
+    EXPECT_TRUE(status.ok()) << status;
+  }
+  return text;
+}
+
+TEST(Evaluate, GivesTheRankingsToAnyDepthOnAnyNumberOfRanksAndMeasuresTheSame) {
+  for (const bool ignore : {false, true}) {
+    const std::string all = RankingsAndMetrics(1, 3, kDocuments, ignore), few = RankingsAndMetrics(1, 3, 2, ignore);
+    EXPECT_THAT(all, testing::StartsWith("0: 1 "));
+    EXPECT_THAT(all, testing::HasSubstr(ignore ? "; 1: 3 7 " : "; 1: 3 7 11 ")) << "documents with equal texts, in order";
+    EXPECT_THAT(few, testing::HasSubstr("; 1: 3 7; 2: ")) << few;
+    EXPECT_EQ(all.substr(all.rfind(';')), few.substr(few.rfind(';'))) << "metrics of three documents";
+    for (const int64_t world_size : {2, 3}) {
+      EXPECT_EQ(RankingsAndMetrics(world_size, 3, kDocuments, ignore), all);
+      EXPECT_EQ(RankingsAndMetrics(world_size, 3, 2, ignore), few);
+    }
+  }
+}
+
+TEST(Evaluate, GivesTheRankingsOfQueriesWithoutARelevantDocument) {
+  auto encoder = Encoder::Random(ProblemConfig(), 1);
+  std::vector<uint32_t> queries;
+  const auto report = [&](uint32_t query, std::span<const uint32_t> documents, std::span<const float>) {
+    EXPECT_EQ(documents.size(), 4u);
+    queries.push_back(query);
+  };
+  const auto result = Evaluate(**encoder, *MakeSingleGroup(), Source(0, 1),
+                               {.metrics = {"mrr"}, .kept = 100, .ranked = report, .ranked_depth = 4});
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->queries(), 3);
+  EXPECT_THAT(queries, testing::ElementsAre(0, 1, 2, 3, 4));
 }
 
 // A data server of the previous version sends no pairs: its ranking would keep what the option leaves out.

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/clock.h"
@@ -35,15 +36,35 @@ struct EvaluationContext {
   const Clock& clock;
 };
 
-// The evaluation to run: a specification's evaluate or report.
+// What rank 0 keeps of a report, besides the means, to store it.
+struct ReportResults {
+  std::string query_values;   // the file of common/query_values_file.h
+  std::filesystem::path run;  // the file of common/retrieval/stored_run.h; empty: report.run_depth is 0
+  absl::Status run_status;    // whether that file could be written
+};
+
+// The evaluation to run.
 struct EvaluationTask {
-  template <typename Section>
-  static EvaluationTask Of(const Section& section, std::string label, std::string digest) {
-    return {std::move(label), section.dataset(), section.split(), std::move(digest), section.ignore_identical_ids()};
+  static EvaluationTask Of(const muster::v1::EvaluateSpec& evaluate, std::string label, std::string digest) {
+    return {.label = std::move(label),
+            .dataset = evaluate.dataset(),
+            .split = evaluate.split(),
+            .digest = std::move(digest),
+            .metrics = {},
+            .ignore_identical_ids = evaluate.ignore_identical_ids()};
+  }
+  static EvaluationTask Of(const muster::v1::ReportSpec& report, std::string label, std::string digest) {
+    return {.label = std::move(label),
+            .dataset = report.dataset(),
+            .split = report.split(),
+            .digest = std::move(digest),
+            .metrics = {report.metrics().begin(), report.metrics().end()},
+            .ignore_identical_ids = report.ignore_identical_ids()};
   }
   std::string label, dataset, split, digest;  // digest: the resolved dataset's
+  std::vector<std::string> metrics;           // besides the standard ones and evaluate.metric
   bool ignore_identical_ids = false;
-  std::string* query_values = nullptr;  // of rank 0, as in EvaluatorOptions; may be null
+  ReportResults* results = nullptr;  // of a report: rank 0 fills it; may be null
 };
 
 // Evaluates the model after `step` steps. Called by all ranks together; rank 0 logs the result and sends it to the agent.

@@ -2,17 +2,15 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cctype>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "common/files.h"
-#include "common/query_values_file.h"
 #include "common/spec/label_noise.h"
 #include "common/spec/stages.h"
+#include "common/spec/training_sets.h"
 #include "common/status.h"
 
 namespace muster {
@@ -37,10 +35,14 @@ ModelCard CardFor(const muster::rank::v1::RankConfig& config, const std::optiona
                  .base_model = spec.model().from(),
                  .query_tokens = spec.model().max_length().query(),
                  .passage_tokens = spec.model().max_length().passage()};
-  card.data = {{"training set", absl::StrCat(spec.data().train(), " (", spec.data().split(), ")")},
-               {"queries", absl::StrCat(config.resolved().train_queries())},
-               {"positives per query", absl::StrCat(spec.data().positives().per_query())},
-               {"negatives per query", absl::StrCat(spec.data().negatives().per_query())}};
+  for (const muster::v1::TrainingSet& set : TrainingSetsOf(spec.data())) {
+    card.data.push_back({"training set", absl::StrCat(set.dataset(), " (", set.split(), ")")});
+    if (set.weight() != 1) absl::StrAppend(&card.data.back().second, ", weight ", Number(set.weight()));
+  }
+  card.data.insert(card.data.end(), {{"queries", absl::StrCat(config.resolved().train_queries())},
+                                     {"positives per query", absl::StrCat(spec.data().positives().per_query())},
+                                     {"negatives per query", absl::StrCat(spec.data().negatives().per_query())}});
+  if (spec.data().homogeneous_batches()) card.data.push_back({"batches", "each of one training set"});
   if (const std::string noise = NoiseText(spec.data()); !noise.empty()) card.data.push_back({"label noise", noise});
   std::string objective = muster::v1::Objective_Name(spec.loss().objective()).substr(sizeof("OBJECTIVE_") - 1);
   std::transform(objective.begin(), objective.end(), objective.begin(), [](unsigned char c) { return std::tolower(c); });
@@ -124,21 +126,6 @@ absl::Status StoreModel(const muster::rank::v1::RankConfig& config, const std::f
   // The job succeeds with the other ranks only if the model is stored.
   const absl::Status together = group.Barrier();
   return config.rank() == 0 ? absl::OkStatus() : together;
-}
-
-std::string StoredStepLog(const StepLog& steps, const std::string& query_values, const std::filesystem::path& scratch,
-                          BlobClient& blobs) {
-  const auto store = [&]() -> absl::StatusOr<std::string> {
-    const std::filesystem::path folder = scratch / "step-log";
-    RETURN_IF_ERROR(steps.WriteTo(folder, steps.Size()));
-    if (!query_values.empty()) RETURN_IF_ERROR(WriteFileAtomically(folder / kQueryValuesFile, query_values));
-    ASSIGN_OR_RETURN(const auto files, blobs.PutFolder(folder));
-    return blobs.PutManifest(files);
-  };
-  absl::StatusOr<std::string> manifest = store();
-  if (manifest.ok()) return *std::move(manifest);
-  spdlog::warn("the step log is not stored by itself, so the checkpoints stay: {}", std::string(manifest.status().message()));
-  return "";
 }
 
 }  // namespace muster

@@ -13,7 +13,6 @@
 #include "worker/rank/export/export.h"
 #include "worker/rank/link/agent_pipe.h"
 #include "worker/rank/model/encoder.h"
-#include "worker/rank/train/step_log.h"
 
 namespace muster {
 
@@ -32,11 +31,5 @@ absl::Status ExportEncoder(const Encoder& trained, ExportOptions options);
 // Runs a job that only exports; every rank calls it. Rank 0 stores and reports the model, a checkpoint of another job.
 absl::Status StoreModel(const muster::rank::v1::RankConfig& config, const std::filesystem::path& folder, BlobClient& blobs,
                         AgentPipe& agent, Group& group);
-
-// Stores the whole step log next to the checkpoints, as a separate folder, and returns its manifest's digest. `query_values`,
-// the report's values by query, are another file of that folder; empty: there are none. Empty, with a warning, if the folder
-// cannot be stored: it is informational.
-std::string StoredStepLog(const StepLog& steps, const std::string& query_values, const std::filesystem::path& scratch,
-                          BlobClient& blobs);
 
 }  // namespace muster

@@ -43,13 +43,12 @@ struct RankParts {
   // The stage of the step after `cursor`, or the last stage.
   const Stage& CurrentStage() const { return stages[StageAt(stages, cursor.step)]; }
 
-  // Evaluates the current model. `section` is the specification's evaluate or report. `query_values`: as in
-  // EvaluatorOptions.
+  // Evaluates the current model. `section` is the specification's evaluate or report. `results`: as in EvaluationTask.
   template <typename Section>
   absl::StatusOr<muster::v1::Evaluation> Evaluate(const std::string& label, const Section& section, const std::string& digest,
-                                                  std::string* query_values = nullptr) {
+                                                  ReportResults* results = nullptr) {
     EvaluationTask task = EvaluationTask::Of(section, label, digest);
-    task.query_values = query_values;
+    task.results = results;
     return RunEvaluation(ContextOfEvaluation(), task, cursor.step);
   }
   EvaluationContext ContextOfEvaluation() {

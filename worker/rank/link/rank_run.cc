@@ -12,6 +12,7 @@
 #include "worker/rank/link/mining_run.h"
 #include "worker/rank/link/rank_parts.h"
 #include "worker/rank/link/restore_newest.h"
+#include "worker/rank/link/store_results.h"
 #include "worker/rank/link/training_loop.h"
 
 namespace muster {
@@ -29,17 +30,20 @@ absl::Status ReportStart(RankParts& parts) {
   return parts.agent.Send(started);
 }
 
-absl::Status EvaluateBeforeTraining(RankParts& parts) {
+// Fills `results` if the job only evaluates.
+absl::Status EvaluateBeforeTraining(RankParts& parts, ReportResults& results) {
   const muster::v1::JobSpec& spec = parts.spec;
   if (parts.cursor.step != 0 || !spec.has_report()) return absl::OkStatus();
   // A job that only evaluates may measure a trained model, so its label names what it measures.
+  const bool alone = EvaluatesOnly(spec);
   const std::string& measured = spec.model().from().empty() ? spec.model().preset() : spec.model().from();
-  ASSIGN_OR_RETURN(parts.cursor.untrained, parts.Evaluate(EvaluatesOnly(spec) ? measured : "untrained", spec.report(),
-                                                          parts.config.resolved().report_dataset()));
+  ASSIGN_OR_RETURN(parts.cursor.untrained, parts.Evaluate(alone ? measured : "untrained", spec.report(),
+                                                          parts.config.resolved().report_dataset(),
+                                                          alone ? &results : nullptr));
   return absl::OkStatus();
 }
 
-absl::Status Export(RankParts& parts, const std::optional<Evaluation>& trained, const std::string& query_values) {
+absl::Status Export(RankParts& parts, const std::optional<Evaluation>& trained, const ReportResults& results) {
   parts.progress.Activity("exporting");
   const std::optional<muster::internal::v1::StoppedEarly> stopped =
       EarlyStopOf(parts.spec, parts.stages, parts.cursor);
@@ -49,7 +53,7 @@ absl::Status Export(RankParts& parts, const std::optional<Evaluation>& trained, 
   RankMessage message;
   message.mutable_exported()->set_manifest(manifest);
   if (stopped.has_value()) *message.mutable_exported()->mutable_stopped_early() = *stopped;
-  message.mutable_exported()->set_step_log(StoredStepLog(parts.steps, query_values, parts.config.scratch(), *parts.blobs));
+  message.mutable_exported()->set_step_log(StoredStepLog(parts.steps, results, parts.config.scratch(), *parts.blobs));
   return parts.agent.Send(message);
 }
 
@@ -57,14 +61,14 @@ absl::Status Export(RankParts& parts, const std::optional<Evaluation>& trained, 
 absl::Status EvaluateAndExport(RankParts& parts) {
   if (!parts.best.empty()) RETURN_IF_ERROR(AssignParameters(parts.best, parts.encoder->parameters()));
   std::optional<Evaluation> trained;
-  std::string query_values;
+  ReportResults results;
   if (parts.spec.has_report()) {
     ASSIGN_OR_RETURN(trained,
-                     parts.Evaluate("trained", parts.spec.report(), parts.config.resolved().report_dataset(), &query_values));
+                     parts.Evaluate("trained", parts.spec.report(), parts.config.resolved().report_dataset(), &results));
   }
   if (parts.config.rank() == 0) {
     parts.writer->Wait().IgnoreError();  // logged; the export has the weights
-    RETURN_IF_ERROR(Export(parts, trained, query_values));
+    RETURN_IF_ERROR(Export(parts, trained, results));
   }
   // The job succeeds with the other ranks only if the export is stored.
   const absl::Status exported = parts.group->Barrier();
@@ -76,12 +80,17 @@ absl::StatusOr<std::string> Train(RankParts& parts) {
   RETURN_IF_ERROR(RestoreNewest(parts));
   RETURN_IF_ERROR(ReportStart(parts));
   if (MinesOnly(parts.spec)) return RunMining(parts.ContextOfEvaluation(), *parts.blobs);
-  RETURN_IF_ERROR(EvaluateBeforeTraining(parts));
+  ReportResults results;
+  RETURN_IF_ERROR(EvaluateBeforeTraining(parts, results));
   if (ExportsOnly(parts.spec)) {
     RETURN_IF_ERROR(StoreModel(parts.config, parts.model_folder, *parts.blobs, parts.agent, *parts.group));
     return "";
   }
-  if (EvaluatesOnly(parts.spec)) return "";
+  if (EvaluatesOnly(parts.spec)) {
+    parts.progress.Activity("storing the results");
+    RETURN_IF_ERROR(StoreReport(parts.config, results, *parts.blobs, parts.agent, *parts.group));
+    return "";
+  }
   TrainingLoop loop(parts);
   RETURN_IF_ERROR(loop.Run());
   RETURN_IF_ERROR(EvaluateAndExport(parts));

@@ -3,6 +3,7 @@
 //   connect → join the group → load the model → restore the newest checkpoint that is not damaged → Started
 //     → a job that mines: mine, publish, end
 //     → from step 0: evaluate the untrained model on the report split
+//     → a job that only evaluates: store the results by query, end
 //     → steps, with evaluations, early stop and checkpoints between them
 //     → the best parameters (or the last) → evaluate on the report split → export
 #pragma once

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "common/retrieval/stored_run.h"
 #include "common/status.h"
 
 #include "worker/rank/link/testing/rank_run_fixture.h"
@@ -122,6 +123,68 @@ TEST_F(RunRankTest, ADataServerThatIsAwayEndsNothing) {
     EXPECT_EQ(ended.Manifest(), whole.Manifest()) << after;
     EXPECT_EQ(ended.Checkpoints().size(), 3) << after;
   }
+}
+
+RankConfig Evaluating(RankConfig config) {
+  muster::v1::JobSpec& spec = *config.mutable_spec();
+  spec.clear_evaluate();
+  spec.mutable_duration()->set_steps(0);
+  spec.mutable_report()->add_metrics("precision@3");
+  spec.mutable_report()->set_run_depth(4);
+  FillDefaults(spec);
+  config.mutable_resolved()->set_total_steps(0);
+  return config;
+}
+
+// The values and rankings that a job has stored.
+struct Stored {
+  std::string values, rankings;
+};
+
+TEST_F(RunRankTest, AJobThatOnlyEvaluatesStoresValuesByQueryAndRankings) {
+  std::optional<Stored> first;
+  for (const uint32_t world_size : {1, 2}) {
+    const std::vector<Ended> all = Run(Evaluating(config_), world_size);
+    for (const Ended& ended : all) {
+      EXPECT_EQ(ended.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << ended.result.message();
+      EXPECT_EQ(ended.Manifest(), "") << "no model";
+    }
+    EXPECT_THAT(all[0].Labels(), testing::ElementsAre("tiny"));
+    EXPECT_THAT(all[0].Metrics("tiny"), testing::HasSubstr("precision@3 "));
+    muster::v1::CheckpointInfo results;
+    results.set_manifest(all[0].StepLog());
+    const auto files = blobs_.GetManifest(all[0].StepLog());
+    ASSERT_TRUE(files.ok()) << files.status();
+    EXPECT_EQ(files->files_size(), 2) << files->DebugString();
+    const Stored stored = {*blobs_.GetBytes(BlobOf(results, "report_queries.csv")),
+                           *blobs_.GetBytes(BlobOf(results, kStoredRunFile))};
+    EXPECT_THAT(stored.values, testing::HasSubstr(",precision@3"));
+    size_t queries = 0;
+    ASSERT_TRUE(ForEachRanking(stored.rankings, [&](const StoredRanking& ranking) {
+                  EXPECT_EQ(ranking.query, queries++);
+                  EXPECT_EQ(ranking.documents.size(), 4u);
+                  return absl::OkStatus();
+                }).ok());
+    EXPECT_EQ(queries, 7u) << "one of them has no positive";
+    if (!first.has_value()) first = stored;
+    EXPECT_EQ(stored.values, first->values) << world_size << " ranks";
+    EXPECT_EQ(stored.rankings, first->rankings) << world_size << " ranks";
+  }
+}
+
+TEST_F(RunRankTest, ATrainingJobStoresTheRankingsOfTheTrainedModel) {
+  config_.mutable_spec()->mutable_report()->set_run_depth(4);
+  config_.mutable_spec()->mutable_report()->add_metrics("precision@3");
+  const Ended ended = Run(config_, 1)[0];
+  EXPECT_EQ(ended.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << ended.result.message();
+  for (const char* label : {"untrained", "trained"}) {
+    EXPECT_THAT(ended.Metrics(label), testing::HasSubstr("precision@3 ")) << label;
+  }
+  EXPECT_THAT(ended.Metrics("step-2"), testing::Not(testing::HasSubstr("precision@3"))) << "the report's metric";
+  muster::v1::CheckpointInfo log;
+  log.set_manifest(ended.StepLog());
+  EXPECT_EQ(BlobOf(log, "steps.csv"), BlobOf(ended.Checkpoints()[0], "steps.csv"));
+  EXPECT_NE(BlobOf(log, kStoredRunFile), "");
 }
 
 RankConfig Mining(RankConfig config) {

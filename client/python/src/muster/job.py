@@ -184,6 +184,8 @@ class Job:
     def step_log_csv(self) -> str:
         """The log of every step (docs/reference/data-schemas.md#the-step-log); of a running job, up to its newest checkpoint."""
         self.refresh()
+        if self.spec.duration.WhichOneof("length") == "steps" and self.spec.duration.steps == 0:
+            raise RefusedError(f"job {self.id} takes no step (duration.steps: 0), and so has no step log.", "FAILED_PRECONDITION")
         digest = self.message.step_log_manifest or (self.message.checkpoints[-1].manifest if self.message.checkpoints else "")
         if not digest:
             raise RefusedError(f"job {self.id} has no checkpoint, and so no step log. It is {self.phase}; its first checkpoint is that "

@@ -1,6 +1,7 @@
 // A dataset in memory, for tests.
 #pragma once
 
+#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -14,6 +15,10 @@ namespace muster {
 class FakeDataset final : public Dataset {
  public:
   FakeDataset() = default;
+  // Names have their own digests, and so have the queries of each.
+  explicit FakeDataset(const std::string& name) : digest_(Sha256Hex(name)) {
+    std::memcpy(&first_query_digest_, digest_.data(), sizeof first_query_digest_);
+  }
 
   // A document with a text; equal texts share a passage. Returns its index.
   uint32_t Document(const std::string& id, const std::string& body, const std::string& title = "") {
@@ -65,7 +70,7 @@ class FakeDataset final : public Dataset {
   std::string_view query_id(uint32_t query) const override { return queries_[query].id; }
   std::string_view query_text(uint32_t query) const override { return queries_[query].text; }
   float query_weight(uint32_t query) const override { return queries_[query].weight; }
-  uint64_t query_digest(uint32_t query) const override { return uint64_t{query} * 0x9E3779B97F4A7C15 + 1; }
+  uint64_t query_digest(uint32_t query) const override { return uint64_t{query} * 0x9E3779B97F4A7C15 + first_query_digest_; }
   const std::vector<std::string>& sources() const override { return sources_; }
   const std::vector<std::string>& splits() const override { return splits_; }
   std::span<const Judgment> judgments(uint32_t split, uint32_t query) const override {
@@ -93,6 +98,7 @@ class FakeDataset final : public Dataset {
   }
 
   std::string digest_ = Sha256Hex("a dataset in memory");
+  uint64_t first_query_digest_ = 1;
   std::vector<std::string> sources_ = {"human", "llm"}, splits_ = {"train", "test"};
   std::vector<std::pair<std::string, std::string>> texts_;       // title, body
   std::vector<std::pair<std::string, uint32_t>> documents_;      // id, passage
