@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -67,7 +68,7 @@ absl::Status DatasetThreshold(Translator& job, const Argument& argument) {
 
 absl::Status MultiDatasetSampler(Translator& job, const Argument& argument) {
   if (!HasSeveralSets(job)) return job.Harmless(argument, "the job trains on one dataset");
-  if (absl::StrContainsIgnoreCase(ValueOf(argument), "proportional")) {
+  if (absl::StrContains(absl::AsciiStrToLower(ValueOf(argument)), "proportional")) {
     return job.SetFrom(argument, "data.homogeneous_batches", "true");
   }
   return absl::InvalidArgumentError("steps are drawn in proportion to the datasets. Set weights in data.sets to balance them");

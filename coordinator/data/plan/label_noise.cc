@@ -146,13 +146,15 @@ bool LabelNoise::DrawPassage(uint32_t query, const std::vector<uint32_t>& taken,
   return false;
 }
 
-// The one with the smallest key, so that it does not depend on the order of the judgments.
-bool LabelNoise::DrawHardNegative(uint32_t query, const std::vector<uint32_t>& taken, NoiseDecision& decision) const {
+// Takes one of the passages judged for `other` whose judgment is `wanted`: the one with the smallest key, so that it does not
+// depend on the order of the judgments.
+bool LabelNoise::TakeJudged(uint32_t query, uint32_t other, bool (*wanted)(const Judgment&), const std::vector<uint32_t>& taken,
+                            NoiseDecision& decision) const {
   const uint64_t key = NoiseKeyFor(decision.key, NoisePurpose::kReplacement);
   uint64_t smallest = 0;
   bool found = false;
-  for (const Judgment& judgment : dataset_->judgments(split_, query)) {
-    if (judgment.hard_negative != kHardNegative || Contains(taken, judgment.passage)) continue;
+  for (const Judgment& judgment : dataset_->judgments(split_, other)) {
+    if (!wanted(judgment) || Contains(taken, judgment.passage)) continue;
     const uint64_t own = MixKey(key, dataset_->passage_digest(judgment.passage));
     if ((found && own >= smallest) || !MayReplace(query, judgment.passage)) continue;
     smallest = own;
@@ -162,21 +164,15 @@ bool LabelNoise::DrawHardNegative(uint32_t query, const std::vector<uint32_t>& t
   return found;
 }
 
+bool LabelNoise::DrawHardNegative(uint32_t query, const std::vector<uint32_t>& taken, NoiseDecision& decision) const {
+  const auto is_hard = [](const Judgment& judgment) { return judgment.hard_negative == kHardNegative; };
+  return TakeJudged(query, query, is_hard, taken, decision);
+}
+
 bool LabelNoise::DrawOtherPositive(uint32_t query, const std::vector<uint32_t>& taken, NoiseDecision& decision) const {
-  const uint64_t key = NoiseKeyFor(decision.key, NoisePurpose::kReplacement);
-  CounterRandom random(key);
+  CounterRandom random(NoiseKeyFor(decision.key, NoisePurpose::kReplacement));
   const auto take_of = [&](uint32_t other) {
-    uint64_t smallest = 0;
-    bool found = false;
-    for (const Judgment& judgment : dataset_->judgments(split_, other)) {
-      if (!IsPositive(judgment) || Contains(taken, judgment.passage)) continue;
-      const uint64_t own = MixKey(key, dataset_->passage_digest(judgment.passage));
-      if ((found && own >= smallest) || !MayReplace(query, judgment.passage)) continue;
-      smallest = own;
-      decision.replacement = judgment.passage;
-      found = true;
-    }
-    return found;
+    return TakeJudged(query, other, [](const Judgment& judgment) { return IsPositive(judgment); }, taken, decision);
   };
   for (int draw = 0; draw < kNoiseDraws; ++draw) {
     if (take_of(with_positives_[random.Below(with_positives_.size())])) return true;

@@ -92,6 +92,8 @@ class LabelNoise {
   void KeepOne(uint32_t query, Selects selects, std::vector<NoiseDecision>& decisions) const;
   bool MayReplace(uint32_t query, uint32_t passage) const;
   std::span<const std::pair<uint64_t, uint32_t>> QueriesOfText(uint32_t query) const;
+  bool TakeJudged(uint32_t query, uint32_t other, bool (*wanted)(const Judgment&), const std::vector<uint32_t>& taken,
+                  NoiseDecision& decision) const;
   bool DrawPassage(uint32_t query, const std::vector<uint32_t>& taken, NoiseDecision& decision) const;
   bool DrawHardNegative(uint32_t query, const std::vector<uint32_t>& taken, NoiseDecision& decision) const;
   bool DrawOtherPositive(uint32_t query, const std::vector<uint32_t>& taken, NoiseDecision& decision) const;
