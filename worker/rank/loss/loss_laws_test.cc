@@ -107,7 +107,7 @@ RC_GTEST_PROP(LossLaws, SplitProductsMatchFloat64, ()) {
 // Two positives with nearly equal scores and no negative: the gradient is a small multiple of the difference of two nearly
 // equal passages. Each of its terms is rounded, so its error has no bound relative to the gradient itself.
 TEST(LossLaws, AGradientThatCancelsIsOnlyAccurateRelativeToItsScale) {
-  DenseBatch batch{.temperature = 1, .queries = {{1, 0.5}}, .passages = {{0.3f, 0.7f}, {0.3001f, 0.7f}}};
+  DenseBatch batch{.temperature = 1, .queries = {{1, 0.5}}, .passages = {{0.3f, 0.7f}, {0.30001f, 0.7f}}};
   batch.positives = {{0, 1}};
   batch.ignored = {{}};
   const Comparison result = CompareSplitProducts(batch, at::kFloat, [](LossInput&) {});
