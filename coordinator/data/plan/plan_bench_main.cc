@@ -44,7 +44,7 @@ absl::Status Measure(uint32_t queries, uint32_t world_size) {
   spec.mutable_data()->mutable_positives()->set_per_query(4);
   spec.mutable_data()->mutable_negatives()->set_per_query(4);
   spec.mutable_batch()->set_micro_batch_tokens(16384);
-  const TrainingInputs inputs = TestInputs(*dataset, spec);
+  TrainingInputs inputs = TestInputs(*dataset, spec);
   ASSIGN_OR_RETURN(const auto source, ShareSource::Create({{dataset}, {tokens}, spec, Resolve(*dataset, spec)}));
 
   const absl::Duration start = RealClock().Monotonic();
@@ -65,7 +65,7 @@ absl::Status Measure(uint32_t queries, uint32_t world_size) {
   noise.set_hard_negatives(0.25);
   noise.set_blurred_grades(0.1);
   const absl::Duration before_noise = RealClock().Monotonic();
-  inputs.rules.noise = LabelNoise::Make(*dataset, spec.data());
+  inputs.sets[0].rules.noise = LabelNoise::Make(*dataset, spec.data());
   const absl::Duration made = RealClock().Monotonic();
   const StepPlan noisy = PlanStep(inputs, 0);
   Print("plan with label noise", RealClock().Monotonic() - made, queries);

@@ -115,7 +115,7 @@ TEST_F(Products, WithAPackedRightFactorAreOursOnEveryProcessorThatCanRunThem) {
   const at::Tensor a = at::randn({37, 40}), b = at::randn({40, 70}), bias = at::randn({70});
   at::Tensor ours = at::empty({37, 70}), out = at::empty({37, 70});
   RunOwnProduct(a, b, bias, /*add=*/false, ours);
-  MultiplyInto(a, at::zeros_like(b), bias, out, PackRightFactor(b));
+  muster::MultiplyInto(a, at::zeros_like(b), bias, out, PackRightFactor(b));
   EXPECT_TRUE(at::equal(ours, out));
 }
 

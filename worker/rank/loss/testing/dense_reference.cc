@@ -27,7 +27,7 @@ double Sigma(double x) { return 1 / (1 + std::exp(-x)); }
 double Softplus(double x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }
 
 struct ScoredRow {
-  std::vector<double> scores, d, sizes;  // of all columns; sizes: of the terms of d, before they cancel
+  std::vector<double> scores, d;  // of all columns
   std::vector<int64_t> positives, negatives;
   std::vector<double> grades;
 };
@@ -67,7 +67,6 @@ double Evaluate(Objective objective, ScoredRow& row) {
     for (size_t i = 0; i < sp.size(); ++i) {
       loss -= factor * share[i] * sp[i];
       row.d[row.positives[i]] = factor * (std::exp(sp[i] - z) - share[i]);
-      row.sizes[row.positives[i]] = factor * (std::exp(sp[i] - z) + share[i]);
     }
     for (const int64_t n : row.negatives) row.d[n] = factor * std::exp(row.scores[n] - z);
   } else {
@@ -79,7 +78,6 @@ double Evaluate(Objective objective, ScoredRow& row) {
     push(Sigma(margin));
     for (size_t i = 0; i < sp.size(); ++i) row.d[row.positives[i]] = -Sigma(margin) * std::exp(terms[i] - l);
   }
-  for (size_t c = 0; c < row.d.size(); ++c) row.sizes[c] = std::max(row.sizes[c], std::abs(row.d[c]));
   return loss;
 }
 
@@ -98,7 +96,6 @@ double EvaluateTeacher(const DenseTeacher& teacher, size_t r, ScoredRow& row) {
       const double p = std::exp(t[i] - zt);
       loss += teacher.weight * p * ((t[i] - zt) - (s[i] - zs));
       row.d[list[i]] += teacher.weight * (std::exp(s[i] - zs) - p);
-      row.sizes[list[i]] += teacher.weight * (std::exp(s[i] - zs) + p);
     }
     return loss;
   }
@@ -114,8 +111,6 @@ double EvaluateTeacher(const DenseTeacher& teacher, size_t r, ScoredRow& row) {
       loss += teacher.weight * error * error / pairs;
       row.d[list[i]] += teacher.weight * 2 * error / pairs;
       row.d[list[j]] -= teacher.weight * 2 * error / pairs;
-      const double size = std::abs(s[i]) + std::abs(s[j]) + std::abs(t[i]) + std::abs(t[j]);
-      for (const size_t k : {i, j}) row.sizes[list[k]] += teacher.weight * 2 * size / pairs;
     }
   }
   return loss;
@@ -136,8 +131,7 @@ DenseResult EvaluateDense(const DenseBatch& batch) {
     if (batch.positives[r].empty()) continue;
     ++result.valid_rows;
     if (total == 0) continue;
-    const std::vector<double> zeros(columns);
-    ScoredRow row{.scores = zeros, .d = zeros, .sizes = zeros};
+    ScoredRow row{.scores = std::vector<double>(columns), .d = std::vector<double>(columns)};
     row.positives = batch.positives[r];
     if (!batch.grades.empty()) row.grades = batch.grades[r];
     for (size_t c = 0; c < columns; ++c) {
@@ -154,7 +148,7 @@ DenseResult EvaluateDense(const DenseBatch& batch) {
     const double scale = (batch.weights.empty() ? 1 : batch.weights[r]) / total;
     double loss = Evaluate(batch.objective, row);
     if (batch.teacher.has_value()) {
-      if (batch.teacher->only) loss = 0, row.d = row.sizes = zeros;
+      if (batch.teacher->only) loss = 0, row.d.assign(columns, 0);
       loss += EvaluateTeacher(*batch.teacher, r, row);
     }
     result.loss += scale * loss;
@@ -162,8 +156,8 @@ DenseResult EvaluateDense(const DenseBatch& batch) {
       for (size_t i = 0; i < dim; ++i) {
         result.d_queries[r][i] += scale * row.d[c] * batch.passages[c][i] / batch.temperature;
         result.d_passages[c][i] += scale * row.d[c] * batch.queries[r][i] / batch.temperature;
-        result.query_scales[r][i] += scale * row.sizes[c] * std::abs(batch.passages[c][i]) / batch.temperature;
-        result.passage_scales[c][i] += scale * row.sizes[c] * std::abs(batch.queries[r][i]) / batch.temperature;
+        result.query_scales[r][i] += scale * std::abs(row.d[c] * batch.passages[c][i]) / batch.temperature;
+        result.passage_scales[c][i] += scale * std::abs(row.d[c] * batch.queries[r][i]) / batch.temperature;
       }
     }
   }

@@ -39,8 +39,8 @@ struct DenseResult {
   double loss = 0;
   int64_t valid_rows = 0;
   Matrix d_queries, d_passages;
-  // For each number of the gradients: the sum of the sizes of its terms, before any of them cancel. Rounding is relative to it,
-  // and has no bound relative to the gradient.
+  // For each number of the gradients: the sum of |d loss / d score| |number of an embedding| / temperature, so that no term
+  // cancels another. Rounding is relative to it.
   Matrix query_scales, passage_scales;
   int64_t false_negatives = 0;
 };
