@@ -37,6 +37,12 @@ class WaitLog {
   void AddPart(const std::string& wait) {
     if (waits_.empty() || waits_.back() != wait) Add(wait);
   }
+  // A copy of the loss, and then LibTorch's operation that does it.
+  void AddCopy(const std::string& copy) {
+    Add(copy);
+    copying_ = true;
+  }
+  bool TakeCopying() { return std::exchange(copying_, false); }
   // While one lives, operations of LibTorch are part of a wait that is already recorded.
   class Known {
    public:
@@ -54,6 +60,7 @@ class WaitLog {
  private:
   std::vector<std::string> waits_;
   int known_ = 0;
+  bool copying_ = false;
 };
 
 // Forwards to another group.
@@ -111,6 +118,7 @@ std::unique_ptr<at::ObserverContext> Observe(const at::RecordFunction& function)
   bool waits = kWaitingOperations.contains(name);
   if (name == "aten::to") {
     for (const c10::IValue& input : function.inputs()) waits = waits || input.isDevice();
+    if (waits && observed->TakeCopying()) return nullptr;
   }
   if (waits) observed->Add(name);
   return nullptr;
@@ -123,7 +131,8 @@ std::vector<std::vector<std::string>> WaitsOfStep(int64_t world_size, const Prob
     WaitLog log;
     WaitingGroup group(inner, log);
     // A GPU's plan.
-    const CountingTileOps ops({.all_blocks_at_once = true, .split_bfloat16 = true}, [&](const char* copy) { log.Add(copy); });
+    const CountingTileOps ops({.all_blocks_at_once = true, .split_bfloat16 = true},
+                              [&](const char* copy) { log.AddCopy(copy); });
     const auto streams = std::make_shared<testing_streams::RecordingStreams>();
     TrainerOptions own = options;
     own.tile_ops = &ops;
