@@ -148,7 +148,7 @@ TEST(JobFile, GradientAccumulationIsRefusedWithWhatToUseInstead) {
 TEST(JobFile, AProfileIsCheckedAndLeftToTheCoordinator) {
   EXPECT_EQ(ErrorOf(std::string(kShort) + "profile: swif\n"),
             "job.yaml:10: profile: unknown profile \"swif\". Allowed: sentence-transformers, tevatron, flagembedding, swift, "
-            "arctic. Did you mean \"swift\"?");
+            "arctic, multi-positive. Did you mean \"swift\"?");
   const JobSpec spec = Parse(std::string(kShort) + "profile: swift\noptimizer: {schedule: linear}\n");
   EXPECT_FALSE(spec.optimizer().has_learning_rate());
   EXPECT_TRUE(spec.optimizer().has_schedule()) << "a key that is set differs from one that is left out";

@@ -263,7 +263,9 @@ TEST(FiguresOfJob, ShowWhereTheGradientGoesOnlyIfItIsKnown) {
   EXPECT_THAT(titles(job), testing::Contains("Gradient by place of the positive"));
   EXPECT_THAT(titles(job), testing::Not(testing::Contains("Gradient on injected false positives")));
   for (const Figure& figure : FiguresOfJob(job)) {
-    if (figure.title == "Gradient by place of the positive") EXPECT_EQ(figure.curves.size(), 2u);
+    if (figure.title == "Gradient by place of the positive") {
+      EXPECT_EQ(figure.curves.size(), 2u);
+    }
   }
   job.steps = *StepTable::FromStepLog("step,loss,positive_weight_1,noise_weight\n1,2,,0.25\n");
   EXPECT_THAT(titles(job), testing::Not(testing::Contains("Gradient by place of the positive")));

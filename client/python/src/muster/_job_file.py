@@ -10,7 +10,7 @@ import math
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional, Union
 
 import yaml
@@ -188,7 +188,7 @@ class Reader:
         if value.is_null:
             return
         if _is_repeated(field):
-            items = value.items()
+            items: Optional[Sequence[_Value]] = value.items()
             if items is None:
                 raise self._wrong(value, path, "must be a list, such as [a, b].")
             for index, item in enumerate(items):
