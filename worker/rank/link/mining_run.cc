@@ -61,8 +61,10 @@ absl::StatusOr<muster::v1::Dataset> PublishOnce(const EvaluationContext& context
   return dataset;
 }
 
-// Retries until the data server has published the dataset, however long that takes. A retry gets the first call's result.
-absl::StatusOr<muster::v1::Dataset> Publish(const EvaluationContext& context, const std::string& blob) {
+// Retries until the data server has published the dataset, however long that takes, or the rank is asked to stop. A retry gets
+// the first call's result.
+absl::StatusOr<muster::v1::Dataset> Publish(const EvaluationContext& context, const std::string& blob,
+                                            const std::atomic<StopRequest>& stop) {
   const ReachabilityWatch::Wait waiting(context.watch);
   context.progress.Activity(kPublishing);
   PublishMinedRequest request;
@@ -71,7 +73,7 @@ absl::StatusOr<muster::v1::Dataset> Publish(const EvaluationContext& context, co
   *request.mutable_resolved() = context.config.resolved();
   request.set_blob(blob);
   absl::Duration pause = absl::Milliseconds(100);
-  while (true) {
+  while (stop.load() == StopRequest::kNone) {
     absl::StatusOr<muster::v1::Dataset> dataset = PublishOnce(context, request);
     if (dataset.ok()) return dataset;
     if (!IsRetryable(dataset.status())) return PermanentIfNamed(dataset.status());
@@ -79,12 +81,14 @@ absl::StatusOr<muster::v1::Dataset> Publish(const EvaluationContext& context, co
     PauseBeforeRetry(*context.data, pause);
     pause = std::min(2 * pause, absl::Duration(absl::Seconds(5)));
   }
+  return absl::CancelledError("stopped before the mined dataset was published");
 }
 
 // Rank 0's summary: "216 negatives for 54 queries, in dataset topics-mined".
-absl::StatusOr<std::string> StoreAndPublish(const EvaluationContext& context, BlobClient& blobs, const Mined& mined) {
+absl::StatusOr<std::string> StoreAndPublish(const EvaluationContext& context, BlobClient& blobs, const Mined& mined,
+                                            const std::atomic<StopRequest>& stop) {
   ASSIGN_OR_RETURN(const std::string blob, blobs.PutBytes(mined.negatives.SerializeAsString()));
-  ASSIGN_OR_RETURN(const muster::v1::Dataset dataset, Publish(context, blob));
+  ASSIGN_OR_RETURN(const muster::v1::Dataset dataset, Publish(context, blob, stop));
   std::string summary = absl::StrCat(mined.negatives.documents_size(), " negatives for ", mined.queries,
                                      " queries, in dataset ", dataset.name());
   if (mined.short_queries > 0) {
@@ -95,7 +99,8 @@ absl::StatusOr<std::string> StoreAndPublish(const EvaluationContext& context, Bl
 
 }  // namespace
 
-absl::StatusOr<std::string> RunMining(const EvaluationContext& context, BlobClient& blobs) {
+absl::StatusOr<std::string> RunMining(const EvaluationContext& context, BlobClient& blobs,
+                                      const std::atomic<StopRequest>& stop) {
   const muster::v1::JobSpec& spec = context.config.spec();
   context.progress.Activity(kMining);
   ASSIGN_OR_RETURN(EvaluationSource source, OpenMining(context));
@@ -105,7 +110,7 @@ absl::StatusOr<std::string> RunMining(const EvaluationContext& context, BlobClie
                                            MiningRules::Of(spec.mine(), spec.seed()), options));
   std::string summary;
   if (context.config.rank() == 0) {
-    ASSIGN_OR_RETURN(summary, StoreAndPublish(context, blobs, mined));
+    ASSIGN_OR_RETURN(summary, StoreAndPublish(context, blobs, mined, stop));
     spdlog::info("mined {}", summary);
   }
   // The other ranks wait for rank 0's result, so the job succeeds only if the dataset was published.

@@ -79,7 +79,7 @@ absl::Status EvaluateAndExport(RankParts& parts) {
 absl::StatusOr<std::string> Train(RankParts& parts) {
   RETURN_IF_ERROR(RestoreNewest(parts));
   RETURN_IF_ERROR(ReportStart(parts));
-  if (MinesOnly(parts.spec)) return RunMining(parts.ContextOfEvaluation(), *parts.blobs);
+  if (MinesOnly(parts.spec)) return RunMining(parts.ContextOfEvaluation(), *parts.blobs, parts.stop);
   ReportResults results;
   RETURN_IF_ERROR(EvaluateBeforeTraining(parts, results));
   if (ExportsOnly(parts.spec)) {

@@ -231,6 +231,14 @@ TEST_F(RunRankTest, APublicationThatFailsIsRepeatedOrPermanentByItsReason) {
   EXPECT_EQ(Run(Mining(config_), 1)[0].result.cause(), muster::internal::v1::EXIT_CAUSE_ERROR) << "there may be room later";
 }
 
+TEST_F(RunRankTest, AMiningJobThatIsAskedToStopMakesNoDataset) {
+  stop_ = StopRequest::kNow;
+  for (const Ended& ended : Run(Mining(config_), 2)) {
+    EXPECT_EQ(ended.result.cause(), muster::internal::v1::EXIT_CAUSE_STOPPED) << ended.result.message();
+  }
+  EXPECT_THAT(cluster_.data.published(), testing::IsEmpty());
+}
+
 TEST_F(RunRankTest, SaysWhenAndWhyItStoppedEarly) {
   config_.mutable_spec()->mutable_optimizer()->set_learning_rate(0);  // no evaluation is better than the first
   config_.mutable_spec()->mutable_evaluate()->mutable_early_stop()->set_patience(1);
