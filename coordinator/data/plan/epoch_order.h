@@ -1,5 +1,5 @@
-// Which queries an epoch has, how often, and in which order: a pure function of (seed, epoch), of which every element is
-// computed by itself.
+// The order of an epoch: its queries, with their repeats. It is a pure function of (seed, epoch), and each position can be
+// computed alone.
 #pragma once
 
 #include <cstddef>
