@@ -2,7 +2,6 @@
 
 #include <map>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -69,16 +68,16 @@ absl::StatusOr<JobSummary> SubmitCell(JobService::Stub& stub, const StudyCell& c
 absl::StatusOr<std::vector<CellResult>> FetchResults(const Connection& connection, const StudyFile& study) {
   const auto stub = JobService::NewStub(connection.coordinator());
   std::vector<JobSummary> summaries;
-  std::map<std::string, CellResult> results;     // by job
-  std::map<std::string, Job> stored;             // by job: its id, and the folder with its step log
-  std::set<std::string> noisy;                   // jobs with label noise
+  std::map<std::string, CellResult> results;  // by job
+  std::map<std::string, Job> stored;          // by job: its id, specification, and the folder with its step log
   const auto listed = VisitJobPages(*stub, RequestFor(study), 0, [&](muster::v1::ListJobsResponse& page) {
     for (const Job& job : page.jobs()) {
       summaries.push_back(SummaryOf(job));
       results[job.id()] = ResultOf(job);
-      stored[job.id()].set_id(job.id());
-      stored[job.id()].set_step_log_manifest(job.step_log_manifest());
-      if (HasNoise(job.spec().data())) noisy.insert(job.id());
+      Job& kept = stored[job.id()];
+      kept.set_id(job.id());
+      *kept.mutable_spec() = job.spec();
+      kept.set_step_log_manifest(job.step_log_manifest());
     }
     return true;
   });
@@ -95,7 +94,7 @@ absl::StatusOr<std::vector<CellResult>> FetchResults(const Connection& connectio
     const absl::Status status = AddQueryValues(blobs, job.step_log_manifest(), result);
     if (absl::IsUnavailable(status)) return ExplainUnreachable(status);
     if (!status.ok()) result.by_query_note = "Values by query of some jobs could not be read. See muster doctor.";
-    if (!noisy.contains(job.id())) continue;
+    if (!HasNoise(job.spec().data())) continue;
     const auto log = FetchStepLog(blobs, job);
     if (absl::IsUnavailable(log.status())) return ExplainUnreachable(log.status());
     if (log.ok()) result.noise_weight = NoiseWeightOf(*log);
