@@ -139,9 +139,19 @@ absl::Status Machine::On(const RankStarted& event) {
   return absl::OkStatus();
 }
 
+// Stored as soon as the rank has ended: if the coordinator restarts before the other ranks end, nobody sends it again.
+void Machine::KeepProgress(const muster::v1::Progress& progress) {
+  *job().mutable_progress() = progress;
+  for (StoredAttempt& info : *job().mutable_attempts()) {
+    if (info.number() != record().running().number()) continue;
+    info.set_last_step(std::max<uint64_t>(info.from_step(), progress.step()));
+  }
+}
+
 absl::Status Machine::On(const RankExited& event) {
   journal::v1::RunningAttempt& running = *record().mutable_running();
   if (event.rank() >= running.ranks_size()) return absl::InvalidArgumentError("no such rank");
+  if (event.has_progress()) KeepProgress(event.progress());
   if (event.cause() != muster::internal::v1::EXIT_CAUSE_SUCCESS) {
     const bool stopped = event.cause() == muster::internal::v1::EXIT_CAUSE_STOPPED;
     if (event.cause() != muster::internal::v1::EXIT_CAUSE_PERMANENT) {

@@ -35,6 +35,7 @@ class Machine {
   absl::Status On(const UserCommand& event);
   absl::Status On(const muster::internal::v1::RankStarted& event);
   absl::Status On(const muster::internal::v1::RankExited& event);
+  void KeepProgress(const muster::v1::Progress& progress);
   absl::Status On(const muster::internal::v1::CheckpointSaved& event);
   absl::Status On(const muster::internal::v1::CheckpointRefused& event);
   absl::Status On(const muster::v1::Evaluation& event);

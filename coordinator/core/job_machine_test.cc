@@ -299,6 +299,19 @@ TEST(JobMachine, TheReasonOfASuccessHasTheNoteOfTheRanks) {
             "trained and exported; 4 of the last 4 steps had no negative to learn from");
 }
 
+TEST(JobMachine, TheProgressOfARankThatEndedIsKeptUntilItsPeersEnd) {
+  muster::internal::v1::Exported exported;
+  exported.set_manifest("export");
+  muster::internal::v1::RankExited exit = Exited(0, muster::internal::v1::EXIT_CAUSE_SUCCESS);
+  exit.mutable_progress()->set_step(60);
+  const JobRecord half = After(After(Training(2), exported), exit);
+  EXPECT_EQ(half.job().progress().step(), 60);
+  const JobRecord all = After(half, Exited(1, muster::internal::v1::EXIT_CAUSE_SUCCESS));
+  EXPECT_EQ(all.job().phase(), muster::v1::JOB_PHASE_SUCCEEDED);
+  EXPECT_EQ(all.job().progress().step(), 60);
+  EXPECT_EQ(all.job().attempts(0).last_step(), 60);
+}
+
 TEST(JobMachine, TheNewestTraceReplacesThePreviousOne) {
   muster::internal::v1::TraceSaved first, second;
   first.set_manifest("t1");

@@ -70,11 +70,7 @@ TEST(DescribePeersBehind, BlamesOnlyPeersThatTheRankWaitedFor) {
 class Attempt {
  public:
   Attempt() {
-    muster::internal::v1::Hello hello;
-    hello.set_worker("w1");
-    hello.set_device("cpu");
-    hello.set_slots(1);
-    Give(AgentHello{1, hello});
+    Restart();
     SubmitJob submit;
     submit.job_id = "a";
     submit.spec.mutable_resources()->mutable_slots()->set_min(1);
@@ -85,6 +81,15 @@ class Attempt {
     Report(report);
     report.mutable_rank_started()->set_rank(0);
     Report(report);
+  }
+  // A new coordinator, which its agent tells nothing of the past.
+  void Restart() {
+    soft_ = Soft{now_};
+    muster::internal::v1::Hello hello;
+    hello.set_worker("w1");
+    hello.set_device("cpu");
+    hello.set_slots(1);
+    Give(AgentHello{1, hello});
   }
   void Give(const Event& event) {
     for (const Record& record : Step(state_, soft_, event, now_).records) EXPECT_TRUE(Apply(record, state_).ok());
@@ -152,6 +157,23 @@ TEST(Liveness, TheBoundOfTheNoProgressTimerIsASetting) {
   attempt.Tick(absl::Seconds(1));
   EXPECT_EQ(attempt.Job().phase(), muster::v1::JOB_PHASE_RECOVERING);
   EXPECT_THAT(attempt.Job().attempts(0).end_reason(), HasSubstr("no progress for 5 s"));
+}
+
+// Messages of progress are dropped while no coordinator runs; the report of a rank's end is kept, and has the last one.
+TEST(Liveness, AnAttemptThatEndsAfterARestartHasTheStepsOfItsLastProgress) {
+  Attempt attempt;
+  attempt.Progress(23);
+  attempt.Restart();
+  EXPECT_EQ(attempt.Job().progress().step(), 0);
+  muster::internal::v1::Report report;
+  report.mutable_rank_exited()->set_cause(muster::internal::v1::EXIT_CAUSE_SIGNAL);
+  report.mutable_rank_exited()->mutable_progress()->set_step(60);
+  attempt.Report(report);
+  EXPECT_EQ(attempt.Job().phase(), muster::v1::JOB_PHASE_RECOVERING);
+  EXPECT_EQ(attempt.Job().attempts(0).last_step(), 60);
+  EXPECT_EQ(attempt.Job().progress().step(), 60);
+  attempt.Restart();
+  EXPECT_EQ(attempt.Job().progress().step(), 60) << "it is stored";
 }
 
 TEST(Liveness, TheLastStepOfARunningAttemptFollowsItsProgress) {

@@ -1,5 +1,6 @@
 // The part of Step for metrics: what an event adds to counters and histograms.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 
@@ -14,12 +15,11 @@ using muster::v1::Progress;
 
 constexpr absl::Duration kLongestSample = absl::Seconds(10);  // longer gaps were not observed
 
-// What the slots of a training attempt do now, as a phase of goodput; "train" is divided further.
-std::string TrainingPhase(const Progress& progress) {
-  if (absl::StartsWith(progress.activity(), "evaluating")) return "evaluate";
-  if (progress.activity() == "exporting" || progress.activity() == "saving a checkpoint") return "checkpoint";
-  if (progress.activity() == "waiting for the data server") return "data";
-  return progress.activity() == "training" ? "train" : "start";
+SlotUse UseOf(const Progress& progress) {
+  if (absl::StartsWith(progress.activity(), "evaluating")) return SlotUse::kEvaluate;
+  if (progress.activity() == "exporting" || progress.activity() == "saving a checkpoint") return SlotUse::kCheckpoint;
+  if (progress.activity() == "waiting for the data server") return SlotUse::kData;
+  return progress.activity() == "training" ? SlotUse::kTrain : SlotUse::kStart;
 }
 
 // The share of a step that waits for data.
@@ -48,10 +48,10 @@ void Stepper::MeasureTransition(const JobRecord& before, const JobRecord& after)
   SoftJob& soft = found->second;
   if (before.has_running() && !after.has_running()) {
     if (Failed(after)) {
-      Count(Measure::kGoodputSeconds, "lost", soft.at_risk);
+      Count(Measure::kGoodputSeconds, "lost", soft_.goodput.AtRisk(after.job().id()));
       soft.failed_at = now_;
     }
-    soft.at_risk = 0;
+    soft_.goodput.LimitAtRisk(after.job().id(), 0);
   }
   if (after.job().phase() == JobPhase::JOB_PHASE_PAUSED) soft.failed_at = absl::InfinitePast();
   if (after.job().checkpoints_size() > 0 && after.has_running()) {
@@ -62,7 +62,8 @@ void Stepper::MeasureTransition(const JobRecord& before, const JobRecord& after)
     const bool fresh = std::none_of(known.begin(), known.end(),
                                     [&](const auto& old) { return old.manifest() == newest.manifest(); });
     // Steps taken while it was being stored are not in it.
-    if (fresh) soft.at_risk = std::min(soft.at_risk, std::max(0.0, newest.seconds()) * after.running().ranks_size());
+    const double unsaved = std::max(0.0, newest.seconds()) * after.running().ranks_size();
+    if (fresh) soft_.goodput.LimitAtRisk(after.job().id(), unsaved);
   }
 }
 
@@ -89,33 +90,35 @@ void Stepper::MeasureEpoch(const std::string& id, const muster::internal::v1::Ep
   if (closed.missing() > 0) Count(Measure::kEpochQueries, "missing", static_cast<double>(closed.missing()));
 }
 
+void Stepper::UpdateGoodput(const std::string& id) {
+  const auto running = state_.index.running.find(id);
+  if (running == state_.index.running.end()) return soft_.goodput.Erase(id);
+  AttemptUse use = {.slots = running->second.ranks};
+  const auto soft = soft_.jobs.find(id);
+  if (running->second.trains && soft != soft_.jobs.end() && soft->second.attempt == running->second.number) {
+    use.use = UseOf(soft->second.progress);
+    use.data_share = DataShare(soft->second.progress);
+  }
+  soft_.goodput.Set(id, use);
+}
+
+// The time since the last tick counts for what each attempt does now.
 void Stepper::MeasureGoodput() {
+  for (const std::string& id : soft_.goodput.TakeTouched()) UpdateGoodput(id);
+  if (soft_.goodput.size() != state_.index.running.size()) {  // after a start
+    for (const auto& [id, attempt] : state_.index.running) UpdateGoodput(id);
+  }
   const absl::Duration passed = now_ - std::max(soft_.accounted, now_ - kLongestSample);
   const bool first = soft_.accounted == absl::InfinitePast();
   soft_.accounted = now_;
   if (first || passed <= absl::ZeroDuration()) return;
-  std::map<std::string, double> spent;
-  if (state_.index.waiting_slots > 0) {
-    spent["queue"] = static_cast<double>(state_.index.waiting_slots) * absl::ToDoubleSeconds(passed);
-  }
-  for (const auto& [id, attempt] : state_.index.running) {
-    const double seconds = attempt.ranks * absl::ToDoubleSeconds(passed);
-    const auto soft = soft_.jobs.find(id);
-    if (!attempt.trains || soft == soft_.jobs.end() || soft->second.attempt != attempt.number) {
-      spent["start"] += seconds;
-      continue;
-    }
-    const std::string what = TrainingPhase(soft->second.progress);
-    if (what != "train") {
-      spent[what] += seconds;
-      continue;
-    }
-    const double data = DataShare(soft->second.progress) * seconds;
-    spent["data"] += data;
-    spent["train"] += seconds - data;
-    soft->second.at_risk += seconds;
-  }
-  for (const auto& [phase, seconds] : spent) Count(Measure::kGoodputSeconds, phase, seconds);
+  const double seconds = absl::ToDoubleSeconds(passed);
+  const auto count = [this](const char* phase, double slot_seconds) {
+    if (slot_seconds > 0) Count(Measure::kGoodputSeconds, phase, slot_seconds);
+  };
+  count("queue", static_cast<double>(state_.index.waiting_slots) * seconds);
+  const std::array<double, kSlotUses> spent = soft_.goodput.Pass(seconds);
+  for (size_t use = 0; use < kSlotUses; ++use) count(NameOf(static_cast<SlotUse>(use)), spent[use]);
 }
 
 }  // namespace muster

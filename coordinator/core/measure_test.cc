@@ -14,8 +14,12 @@ using muster::internal::v1::Report;
 // One worker with two slots; time moves by ticks.
 class Cluster {
  public:
-  Cluster() {
-    soft_.started = now_;
+  Cluster() { Restart(); }
+
+  // A new coordinator: its agents connect again.
+  void Restart() {
+    sums_.clear();
+    soft_ = Soft{now_};
     AgentHello hello;
     hello.session = 1;
     hello.hello.set_worker("w1");
@@ -173,6 +177,19 @@ TEST(Measure, RecoveryEndsAtTheFirstStepOfTheNextAttempt) {
   cluster.Pass(3);
   cluster.Train(2, 2);
   EXPECT_EQ(cluster.Sum(Measure::kRecoverySeconds), 9);
+}
+
+TEST(Measure, ACoordinatorThatStartsAgainAccountsForAttemptsThatNothingChanged) {
+  Cluster cluster;
+  cluster.Submit();
+  cluster.Start(1);
+  cluster.Pass(1);
+  cluster.Restart();
+  cluster.Pass(4);
+  EXPECT_DOUBLE_EQ(cluster.Goodput("start"), 2 * 3) << "the first tick only begins the account";
+  cluster.Train(1, 1);
+  cluster.Pass(2);
+  EXPECT_DOUBLE_EQ(cluster.Goodput("train"), 2 * 2);
 }
 
 TEST(Measure, ASilenceIsCountedOnce) {

@@ -13,6 +13,7 @@
 #include "common/recent_map.h"
 #include "coordinator/core/awake_time.h"
 #include "coordinator/core/cluster_index.h"
+#include "coordinator/core/goodput.h"
 #include "coordinator/core/reason.h"
 #include "coordinator/core/run_ends.h"
 #include "coordinator/core/timer_set.h"
@@ -52,7 +53,6 @@ struct SoftJob {
 
   // For metrics.
   absl::Time failed_at = absl::InfinitePast();  // end of an attempt that failed; infinite past: no recovery is in progress
-  double at_risk = 0;          // slot-seconds of training since the last checkpoint of the attempt
   uint64_t last_closed = 0;    // 1 + the last epoch whose ledger was counted; 0: none
 };
 
@@ -86,6 +86,7 @@ struct Soft {
   std::map<std::string, SoftWorker> workers;
   std::map<std::string, SoftJob> jobs;  // of active jobs
   absl::Time accounted = absl::InfinitePast();  // goodput is counted up to here
+  Goodput goodput;
   DataServerView data_server;
   absl::Duration no_progress = kNoProgress;     // an attempt without progress for this long ends
 

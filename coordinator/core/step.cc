@@ -97,6 +97,7 @@ void Stepper::TouchJob(const JobRecord& before, const JobRecord& after) {
       before.job().attempts(0).number() != after.job().attempts(0).number()) {
     TouchWorkersOf(before.job().attempts(0));  // it left the record: its ranks are no longer known
   }
+  soft_.goodput.Touch(after.job().id());
   if (after.has_running()) {
     soft_.deadlines.Set(after.job().id(), now_);
   } else {

@@ -12,6 +12,7 @@
 namespace muster {
 namespace {
 
+using muster::internal::v1::ProgressReport;
 using muster::internal::v1::Report;
 
 // The closed set of kinds of a report, for metrics.
@@ -191,6 +192,13 @@ void Stepper::On(const AgentReport& event) {
     if (report.has_epoch_closed()) {
       MeasureEpoch(report.job_id(), report.epoch_closed());
     } else if (report.has_rank_exited()) {
+      if (report.rank_exited().has_progress()) {
+        ProgressReport last;
+        last.set_job_id(report.job_id());
+        last.set_attempt(report.attempt());
+        *last.mutable_progress() = report.rank_exited().progress();
+        TakeProgress(*job, last);
+      }
       if (!TakeExitInOutage(*job, report.rank_exited())) {
         Drive(report.job_id(), WithLaggingPeer(*job, report.rank_exited()));
       }
@@ -215,13 +223,19 @@ void Stepper::On(const AgentProgress& event) {
     Stale({"progress", "", event.progress.job_id(), event.progress.attempt()}, fence, event.worker);
     return;
   }
-  SoftJob& soft = soft_.jobs[event.progress.job_id()];
-  const bool stepped = soft.attempt != event.progress.attempt() || soft.progress.step() < event.progress.progress().step();
-  NoteProgress(event.progress, now_, soft);
-  soft_.ends.SetEnd(event.progress.job_id(), EndOf(*job, &soft, now_));
-  if (stepped && soft.progress.step() > 0) decision_.effects.push_back(StepReported{event.progress.job_id()});
-  MeasureProgress(*job, soft);
+  TakeProgress(*job, event.progress);
   decision_.effects.push_back(JobChanged{event.progress.job_id()});
+}
+
+void Stepper::TakeProgress(const JobRecord& job, const ProgressReport& report) {
+  SoftJob& soft = soft_.jobs[report.job_id()];
+  const bool stepped = soft.attempt != report.attempt() || soft.progress.step() < report.progress().step();
+  const bool moved = NoteProgress(report, now_, soft);
+  soft_.goodput.Touch(report.job_id());
+  if (moved && job.has_running()) soft_.deadlines.Set(report.job_id(), NextDeadline(job));
+  soft_.ends.SetEnd(report.job_id(), EndOf(job, &soft, now_));
+  if (stepped && soft.progress.step() > 0) decision_.effects.push_back(StepReported{report.job_id()});
+  MeasureProgress(job, soft);
 }
 
 void Stepper::On(const AgentGone& event) {

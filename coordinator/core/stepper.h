@@ -35,6 +35,7 @@ class Stepper {
   void On(const AgentHeartbeat& event);
   void On(const AgentReport& event);
   void On(const AgentProgress& event);
+  void TakeProgress(const JobRecord& job, const muster::internal::v1::ProgressReport& report);
   void On(const AgentGone& event);
 
   Decision Finish();
@@ -107,6 +108,7 @@ class Stepper {
   void MeasureProgress(const JobRecord& job, SoftJob& soft);
   void MeasureEpoch(const std::string& id, const muster::internal::v1::EpochClosed& closed);
   void MeasureGoodput();
+  void UpdateGoodput(const std::string& id);
 
   const State& state_;
   Soft& soft_;

@@ -1,5 +1,6 @@
 // The cost of an event depends on what changes, not on what exists. To prove it, jobs that an event must not visit are removed
 // from the state without updating the index: visiting one of them would fail.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
@@ -67,9 +68,10 @@ class Cluster {
     AddObserved(worker, event.heartbeat);
     return Give(event);
   }
-  Decision Progress(int worker) {
+  Decision Progress(int worker) { return Progress(worker, JobOf(worker)); }
+  Decision Progress(int worker, const std::string& job) {
     AgentProgress event{absl::StrCat("w", worker), SessionOf(worker), {}};
-    event.progress.set_job_id(JobOf(worker));
+    event.progress.set_job_id(job);
     event.progress.set_attempt(1);
     event.progress.mutable_progress()->set_step(++step_);
     return Give(event);
@@ -148,6 +150,17 @@ TEST(Visits, AnAgentsEventsVisitTheJobsOfItsWorkerAlone) {
 TEST(Visits, ATickVisitsNoJobThatWaits) {
   Cluster cluster(10, 500);
   cluster.Hide([](const JobRecord& record) { return record.has_running(); });
+  EXPECT_NO_THROW(cluster.Give(Tick{}));
+}
+
+TEST(Visits, ATickVisitsNoAttemptThatHasMovedLately) {
+  Cluster cluster(10, 20);
+  for (int worker = 0; worker < 10; ++worker) {
+    for (const std::string& job : cluster.state().index.by_worker.at(absl::StrCat("w", worker))) cluster.Progress(worker, job);
+  }
+  cluster.Give(Tick{});
+  cluster.Hide([](const JobRecord&) { return false; });
+  EXPECT_THAT(cluster.soft().goodput.TakeTouched(), testing::IsEmpty());
   EXPECT_NO_THROW(cluster.Give(Tick{}));
 }
 

@@ -104,6 +104,7 @@ void AgentCore::On(const RankReported& event) {
   muster::internal::v1::Report report;
   switch (event.message.message_case()) {
     case muster::rank::v1::RankMessage::kProgress:
+      rank->history.progress = event.message.progress();
       return relay_.AddProgress(event.rank.attempt, event.message.progress());
     case muster::rank::v1::RankMessage::kStarted:
       report.mutable_rank_started()->set_rank(event.rank.rank);

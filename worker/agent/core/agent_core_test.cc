@@ -311,6 +311,23 @@ TEST_F(AgentCoreTest, ADeadRankIsOnlyReported) {
   EXPECT_EQ(core_.ranks_running(), 1);
 }
 
+TEST_F(AgentCoreTest, TheReportOfAnEndHasTheLastProgressAlsoIfNoCoordinatorHeardIt) {
+  Connect();
+  Desire({{"a", 1, kPrepare, {0}}});
+  Desire({{"a", 1, kRun, {0}}});
+  Step(SessionEnded{"gone"});
+  RankReported said{{{"a", 1}, 0}, {}};
+  for (const uint64_t step : {59, 60}) {
+    said.message.mutable_progress()->set_step(step);
+    Step(said);
+  }
+  End({{"a", 1}, 0}, {0, 0});
+  reports_.clear();
+  Connect();
+  ASSERT_FALSE(reports_.empty());
+  EXPECT_EQ(reports_.back().rank_exited().progress().step(), 60);
+}
+
 TEST_F(AgentCoreTest, ARankThatDoesNotEndAfterItsResultIsKilledAndKeepsItsResult) {
   Connect();
   Desire({{"a", 1, kPrepare, {0}}});

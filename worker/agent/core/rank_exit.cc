@@ -34,6 +34,7 @@ muster::internal::v1::RankExited DescribeRankExit(const RankEnded& ended, const 
   exited.set_exit_code(ended.status.exit_code);
   exited.set_signal(ended.status.signal);
   exited.set_log_tail(ended.log_tail);
+  if (history.progress.has_value()) *exited.mutable_progress() = *history.progress;
   if (!ended.start_error.empty()) {
     Set(exited, muster::internal::v1::EXIT_CAUSE_ERROR, ended.start_error);
   } else if (history.nonsense) {

@@ -13,6 +13,7 @@ struct RankHistory {
   std::string stop_reason;  // why the agent asked it to stop; empty: the agent did not
   std::string kill_reason;  // why the agent killed it; empty: the agent did not
   bool nonsense = false;  // it was killed for invalid messages
+  std::optional<muster::v1::Progress> progress;  // the last that it reported
 };
 
 // The rank's own result has priority, then what the agent did to the rank, then the signal or the exit code.
