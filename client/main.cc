@@ -2,7 +2,7 @@
 #include "client/app.h"
 #include "common/flags/explain.h"
 #include "common/log.h"
-#include "common/rpc/grpc_log.h"
+#include "common/rpc/grpc_setup.h"
 
 int main(int argc, char** argv) {
   muster::Cli cli;
@@ -11,7 +11,7 @@ int main(int argc, char** argv) {
   if (const std::optional<int> code = muster::ParseFlags(app, argc, argv, muster::MusterAdvice())) return *code;
   // Prints only a command's output and its one line of error.
   muster::InitLog("muster", cli.verbose ? "debug" : "off");
-  muster::RouteGrpcLogs();
+  muster::SetUpGrpc();
   const CLI::App* command = &app;
   while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
   return muster::RunAction(cli, muster::CommandPath(*command));

@@ -28,6 +28,7 @@ namespace {
 // first call of a process counts, so this runs before main.
 [[maybe_unused]] const int kNoCleanupAtExit = OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
 
+constexpr int kWaitingThreads = 16;
 constexpr std::string_view kInsecureType = "insecure";
 constexpr int kMaxMetadataBytes = 64 << 10;  // a ticket carries a chain of certificates
 
@@ -138,6 +139,9 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const Options& optio
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, options.measures_bandwidth ? 1 : 0);
+  // Threads that have answered a call wait for the next one. With gRPC's default of 2, a server under concurrent calls starts
+  // and ends a thread for nearly every call.
+  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, kWaitingThreads);
   grpc::ResourceQuota quota;
   quota.SetMaxThreads(options.max_threads);
   builder.SetResourceQuota(quota);

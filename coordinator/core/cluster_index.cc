@@ -14,11 +14,14 @@ using muster::v1::RankPlacement;
 
 namespace {
 
+// When a worker that was last heard at `heard` is no longer fresh.
+absl::Time StaleAt(absl::Time heard) { return heard + kFresh + absl::Nanoseconds(1); }
+
 // The next time at which the result of SlotsOf for the worker changes without an event.
 absl::Time ChangesAt(const SoftWorker& worker, const WorkerSlots& slots, absl::Time now) {
   if (worker.silent) return absl::InfiniteFuture();
   if (worker.session == 0 || now - worker.last_heard > kFresh) return now + absl::Seconds(1);  // its reason states the duration
-  absl::Time time = worker.last_heard + kFresh + absl::Nanoseconds(1);
+  absl::Time time = StaleAt(worker.last_heard);
   if (now < worker.avoided_until) time = std::min(time, worker.avoided_until);
   return slots.total == 0 ? absl::InfiniteFuture() : time;
 }
@@ -43,6 +46,11 @@ void ClusterIndex::Refresh(const State& state, const Soft& soft, absl::Time now)
     due_.Set(name, ChangesAt(worker->second, slots, now));
     Put(std::move(slots));
   }
+}
+
+void ClusterIndex::NoteHeard(const std::string& worker, absl::Time now) {
+  const auto known = workers_.find(worker);
+  if (known != workers_.end() && known->second.withheld_reason.empty()) due_.Set(worker, StaleAt(now));
 }
 
 void ClusterIndex::Put(WorkerSlots slots) {

@@ -58,6 +58,8 @@ class ClusterIndex {
  public:
   void Touch(const std::string& worker) { touched_.insert(worker); }
   void Refresh(const State& state, const Soft& soft, absl::Time now);
+  // The worker was heard: if its slots are counted as usable, they are for longer, and Refresh need not visit it.
+  void NoteHeard(const std::string& worker, absl::Time now);
   void Put(WorkerSlots slots);
   // Workers whose slots the last Refresh computed.
   const std::set<std::string>& refreshed() const { return refreshed_; }

@@ -45,16 +45,16 @@ std::string ReasonToSettle(const WaitingShape& shape, const Supply& supply) {
 // Places jobs that are behind a waiting one, on its kind of device.
 class Backfill {
  public:
-  Backfill(const PlanInput& input, const WaitingShape& shape, const std::string& id) : input_(input), shape_(shape), id_(id) {
-    max_ = std::max(shape.min, input.max_slots(id));
-  }
+  Backfill(const PlanInput& input, const WaitingShape& shape, const QueuePlace& place)
+      : input_(input), shape_(shape), id_(place.id), max_(std::max(shape.min, place.max_slots)) {}
 
   // Whether the plan may look at one more job.
   bool Look() { return ++looks_ <= kMostBackfillLooks; }
 
   // Places the job if that cannot delay the one that waits.
-  std::optional<Placement> Place(const WaitingShape& shape, const std::string& id, ClusterIndex& cluster) {
-    const uint32_t most = std::max(shape.min, input_.max_slots(id));
+  std::optional<Placement> Place(const WaitingShape& shape, const QueuePlace& place, ClusterIndex& cluster) {
+    const std::string& id = place.id;
+    const uint32_t most = std::max(shape.min, place.max_slots);
     std::string why = "which may need them at any moment";
     for (const GroupSupply& supply : cluster.GroupsWithFree(shape.device, shape.protocol)) {
       if (supply.free < shape.min) continue;
@@ -100,7 +100,7 @@ class Backfill {
   const PlanInput& input_;
   const WaitingShape shape_;
   const std::string id_;
-  uint32_t max_ = 0;
+  const uint32_t max_;
   int looks_ = 0;
   std::map<WorkerGroup, Reservation> reserved_;
   std::map<std::string, Reason> refused_;
@@ -175,11 +175,11 @@ std::vector<Placement> PlanWaiting(const PlanInput& input, ClusterIndex& cluster
         walk.SkipShape();
         continue;
       }
-      if (auto placement = backfill->second.Place(shape, place.id, cluster)) placements.push_back(*std::move(placement));
+      if (auto placement = backfill->second.Place(shape, place, cluster)) placements.push_back(*std::move(placement));
       walk.Next();
       continue;
     }
-    const uint32_t most = std::max(shape.min, input.max_slots(place.id));
+    const uint32_t most = std::max(shape.min, place.max_slots);
     const bool more_to_come = supply.free < most && supply.stopping > 0 && input.settles && input.settles(place.id);
     if (supply.free >= shape.min && !more_to_come) {
       placements.push_back({place.id, cluster.Take(std::min(most, supply.free), shape.device, supply.protocol), ""});
@@ -197,7 +197,7 @@ std::vector<Placement> PlanWaiting(const PlanInput& input, ClusterIndex& cluster
         walk.SkipDevice();
         continue;
       }
-      behind.emplace(shape.device, Backfill(input, shape, place.id));
+      behind.emplace(shape.device, Backfill(input, shape, place));
       walk.Next();
     }
   }
@@ -225,18 +225,15 @@ GangPlan PlanGangs(const ClusterSnapshot& cluster, const JobQueue& queue) {
   for (const WorkerSlots& worker : cluster.workers) index.Put(worker);
   const RunEnds ends;  // no estimates for running attempts
   WaitingJobs waiting;
-  std::map<std::string, uint32_t> most;
   std::map<QueuePlace, WaitingShape> order;
   for (const QueuedJob& job : queue) {
     const WaitingShape shape = {job.device, job.min, job.protocol};
-    const QueuePlace place = {job.priority, job.sequence, job.id};
+    const QueuePlace place = {job.priority, job.sequence, job.id, job.max};
     waiting[shape].insert(place);
     order[place] = shape;
-    most[job.id] = job.max;
   }
   PlanInput input;
   input.waiting = &waiting;
-  input.max_slots = [&](const std::string& id) { return most.at(id); };
   input.is_held = [](const std::string&) { return false; };
   input.ends = &ends;
   input.longest_run = [](const std::string&, uint32_t) { return std::nullopt; };

@@ -61,8 +61,7 @@ inline constexpr int kMostBackfillLooks = 100;
 
 struct PlanInput {
   const WaitingJobs* waiting = nullptr;
-  std::function<uint32_t(const std::string& id)> max_slots;  // for a waiting job
-  std::function<bool(const std::string& id)> is_held;        // not to be placed yet
+  std::function<bool(const std::string& id)> is_held;  // not to be placed yet
   // Whether an attempt of the job has just ended, so that it waits until the ranks on its old slots have stopped.
   std::function<bool(const std::string& id)> settles;        // empty: false for all jobs
 

@@ -109,11 +109,10 @@ TEST(PlanGangs, SlotsThatTheReservedJobCannotUseAreFreeForOthers) {
   ClusterIndex index;
   for (const WorkerSlots& worker : cluster.workers) index.Put(worker);
   WaitingJobs waiting;
-  waiting[{muster::v1::DEVICE_GPU, 6, 0}].insert({0, 1, "wide"});
-  waiting[{muster::v1::DEVICE_GPU, 2, 0}].insert({0, 2, "small"});
+  waiting[{muster::v1::DEVICE_GPU, 6, 0}].insert({0, 1, "wide", 6});
+  waiting[{muster::v1::DEVICE_GPU, 2, 0}].insert({0, 2, "small", 4});
   PlanInput input;
   input.waiting = &waiting;
-  input.max_slots = [](const std::string& id) { return id == "wide" ? 6 : 4; };
   input.is_held = [](const std::string&) { return false; };
   input.longest_run = [](const std::string&, uint32_t) { return std::nullopt; };
   input.ends = &ends;

@@ -25,7 +25,7 @@ struct AttemptUse {
 // Not thread-safe.
 class Goodput {
  public:
-  // The job's attempt or its progress may have changed: Set() or Erase() is due at the next account.
+  // The job's record changes by the present decision: Set() or Erase() is due before the next account.
   void Touch(const std::string& job) { touched_.insert(job); }
   std::set<std::string> TakeTouched();
 

@@ -136,7 +136,8 @@ std::string WorkKey(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJ
 }
 
 QueuePlace PlaceOf(const JobRecord& record) {
-  return {record.job().spec().resources().priority(), record.sequence(), record.job().id()};
+  const muster::v1::ResourcesSpec& resources = record.job().spec().resources();
+  return {resources.priority(), record.sequence(), record.job().id(), resources.slots().max()};
 }
 
 SubmissionPlace SubmissionPlaceOf(const JobRecord& record) {
@@ -169,6 +170,7 @@ void StateIndex::Change(const JobRecord& record, bool add) {
   if (own == 0) active_of_owner.erase(job.owner());
   ChangeQueue(add, record, queues);
   if (record.cause_pending()) ChangeMember(add, id, cause_pending);
+  if (record.start_failures().has_retry()) ChangeMember(add, id, retrying);
   if (IsWaiting(record)) ChangeMember(add, ShapeOf(record), PlaceOf(record), waiting);
   if (record.has_running()) {
     if (add) {

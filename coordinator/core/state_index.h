@@ -31,6 +31,7 @@ struct QueuePlace {
   int32_t priority = 0;
   uint64_t sequence = 0;
   std::string id;
+  uint32_t max_slots = 1;  // that the job can use; does not decide the order
   bool operator==(const QueuePlace&) const = default;
   std::strong_ordering operator<=>(const QueuePlace& other) const;
 };
@@ -70,6 +71,7 @@ struct StateIndex {
   std::map<std::string, RunningAttempt> running;           // by job
   std::set<std::string> cause_pending;                     // active jobs with JobRecord.cause_pending
   WaitingJobs waiting;                                     // jobs that must be placed
+  std::set<std::string> retrying;                          // active jobs that wait before their next attempt
   uint64_t waiting_slots = 0;                              // minimum slots of active, unpaused jobs without an attempt
   std::map<std::string, uint64_t> active_of_owner;
   std::map<std::string, QueueTotals> queues;               // of active jobs

@@ -83,6 +83,7 @@ void Stepper::HeardNow(const std::string& name, SoftWorker& worker) {
   worker.silent = false;
   worker.last_heard = now_;
   soft_.heard.Set(name, now_);
+  soft_.cluster.NoteHeard(name, now_);
 }
 
 void Stepper::Stale(CountStale stale, const absl::Status& status, const std::string& worker) {
@@ -231,7 +232,7 @@ void Stepper::TakeProgress(const JobRecord& job, const ProgressReport& report) {
   SoftJob& soft = soft_.jobs[report.job_id()];
   const bool stepped = soft.attempt != report.attempt() || soft.progress.step() < report.progress().step();
   const bool moved = NoteProgress(report, now_, soft);
-  soft_.goodput.Touch(report.job_id());
+  UpdateGoodput(report.job_id());
   if (moved && job.has_running()) soft_.deadlines.Set(report.job_id(), NextDeadline(job));
   soft_.ends.SetEnd(report.job_id(), EndOf(job, &soft, now_));
   if (stepped && soft.progress.step() > 0) decision_.effects.push_back(StepReported{report.job_id()});

@@ -63,12 +63,10 @@ void Stepper::On(const Plan&) {
   RefreshCluster();
   PlanInput input;
   input.waiting = &state_.index.waiting;
-  input.max_slots = [this](const std::string& id) {
-    return state_.jobs.at(id).job().spec().resources().slots().max();
-  };
-  input.is_held = [this](const std::string& id) {
+  input.is_held = [this](const std::string& id) {  // reads no record of a job that may be placed
+    if (state_.index.retrying.contains(id) && WaitsToRetry(state_.jobs.at(id), now_)) return true;
     const auto job = soft_.jobs.find(id);
-    return WaitsToRetry(state_.jobs.at(id), now_) || (job != soft_.jobs.end() && job->second.held);
+    return job != soft_.jobs.end() && job->second.held;
   };
   input.settles = [this](const std::string& id) { return Settles(state_.jobs.at(id), now_); };
   input.ends = &soft_.ends;

@@ -159,6 +159,10 @@ TEST(Visits, ATickVisitsNoAttemptThatHasMovedLately) {
     for (const std::string& job : cluster.state().index.by_worker.at(absl::StrCat("w", worker))) cluster.Progress(worker, job);
   }
   cluster.Give(Tick{});
+  for (int i = 0; i < 5; ++i) {  // longer than a worker counts as fresh
+    cluster.Pass();
+    EXPECT_EQ(cluster.soft().cluster.refreshed().size(), 0) << "every worker was heard";
+  }
   cluster.Hide([](const JobRecord&) { return false; });
   EXPECT_THAT(cluster.soft().goodput.TakeTouched(), testing::IsEmpty());
   EXPECT_NO_THROW(cluster.Give(Tick{}));

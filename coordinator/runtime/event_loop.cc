@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
 #include "common/log.h"
+#include "common/process/scheduling.h"
 #include "common/status.h"
 #include "coordinator/core/desired.h"
 #include "coordinator/core/future_times.h"
@@ -19,6 +20,9 @@ namespace {
 
 // How long one turn handles agents' events, or users' calls. Heartbeats wait at most this long.
 constexpr absl::Duration kLongestTurn = absl::Milliseconds(25);
+// The same for agents' events while users' calls wait: a burst of placements brings thousands of reports, which can wait for a
+// second, and a user should not.
+constexpr absl::Duration kReportsBesideCalls = absl::Milliseconds(3);
 constexpr absl::Duration kLongestWait = absl::Milliseconds(50);  // how long heartbeats and progress may wait for a turn
 constexpr absl::Duration kLongestPause = absl::Seconds(2);  // if a tick is later than this, the process was frozen
 
@@ -177,6 +181,7 @@ void EventLoop::Stop() {
 }
 
 void EventLoop::Run() {
+  WakeAtOnce();
   Begin();
   // Heartbeats and progress do not wake the loop: a thousand agents would do that all the time.
   const auto ready = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
@@ -205,7 +210,8 @@ void EventLoop::Run() {
     RunDelayed(durable);
     for (const auto& [session, event] : heartbeats) Handle(event);
     for (const auto& [key, event] : progress) Handle(event);
-    const bool all_reports = Work(agents_, agents), all_calls = Work(queue_, calls);
+    const bool all_reports = Work(agents_, agents, calls > 0 ? kReportsBesideCalls : kLongestTurn);
+    const bool all_calls = Work(queue_, calls, kLongestTurn);
     drained_ = drained_ || (all_reports && all_calls);
     if (options_.clock->Monotonic() >= next_tick) {
       next_tick = options_.clock->Monotonic() + options_.tick;
@@ -220,8 +226,8 @@ void EventLoop::Run() {
   }
 }
 
-bool EventLoop::Work(std::deque<Item>& lane, size_t count) {
-  const absl::Duration until = options_.clock->Monotonic() + kLongestTurn;
+bool EventLoop::Work(std::deque<Item>& lane, size_t count, absl::Duration longest) {
+  const absl::Duration until = options_.clock->Monotonic() + longest;
   for (size_t i = 0; i < count; ++i) {
     if (i > 0 && options_.clock->Monotonic() >= until) return false;
     std::optional<Item> item;

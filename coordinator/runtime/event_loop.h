@@ -105,8 +105,8 @@ class EventLoop final : public Backend {
   void Begin();
   void Handle(const Event& event);
   void HandleItem(const Item& item);
-  // Handles the `count` oldest items of a lane. False: kLongestTurn passed before the last of them.
-  bool Work(std::deque<Item>& lane, size_t count);
+  // Handles the `count` oldest items of a lane. False: `longest` passed before the last of them.
+  bool Work(std::deque<Item>& lane, size_t count, absl::Duration longest);
   // Whether the session of a hello has ended: its agent has given it up and connects again.
   bool IsDead(const Event& event) const;
   void FillGauges();

@@ -14,8 +14,9 @@
 #include "common/files.h"
 #include "common/flags/parse_flags.h"
 #include "common/log.h"
+#include "common/process/scheduling.h"
 #include "common/process/stop_signals.h"
-#include "common/rpc/grpc_log.h"
+#include "common/rpc/grpc_setup.h"
 #include "coordinator/runtime/coordinator.h"
 
 namespace {
@@ -28,6 +29,7 @@ int Fail(const absl::Status& status) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  muster::WakeWithoutInterrupting();  // all threads but that of the event loop
   muster::Coordinator::Options options;
   options.health = "127.0.0.1:7080";
   double shutdown_grace = 5;
@@ -92,7 +94,7 @@ int main(int argc, char** argv) {
   options.collect_unused = absl::Hours(collect_unused_hours);
   options.collect_every = absl::Minutes(collect_every_minutes);
   muster::InitLog("muster-coordinator", log_level, muster::LogFormatFrom(log_format));
-  muster::RouteGrpcLogs();
+  muster::SetUpGrpc();
 
   muster::StopSignals signals;
   signal(SIGPIPE, SIG_IGN);

@@ -16,7 +16,7 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/process/lock_file.h"
-#include "common/rpc/grpc_log.h"
+#include "common/rpc/grpc_setup.h"
 #include "common/status.h"
 #include "worker/agent/agent.h"
 #include "worker/agent/flags.h"
@@ -85,7 +85,7 @@ int main(int argc, char** argv) {
   if (const std::optional<int> code = muster::ParseFlags(app, argc, argv)) return *code;
   signal(SIGPIPE, SIG_IGN);
   muster::InitLog("muster-worker", flags.log_level, muster::LogFormatFrom(flags.log_format));
-  muster::RouteGrpcLogs();
+  muster::SetUpGrpc();
   const absl::Status status = muster::RunWorker(flags);
   if (!status.ok()) std::fprintf(stderr, "muster-worker: %s\n", std::string(status.message()).c_str());
   return muster::ExitCodeFor(status);

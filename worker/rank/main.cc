@@ -18,7 +18,7 @@
 #include "common/flags/parse_flags.h"
 #include "common/log.h"
 #include "common/process/leave.h"
-#include "common/rpc/grpc_log.h"
+#include "common/rpc/grpc_setup.h"
 #include "muster/rank/v1/rank.pb.h"
 #include "worker/rank/link/agent_pipe.h"
 #include "worker/rank/link/rank_run.h"
@@ -67,7 +67,7 @@ int main(int argc, char** argv) {
   if (const char* audit = std::getenv("MUSTER_AUDIT_DIR"); audit != nullptr) config.set_audit(audit);
   if (config.threads() > 0) at::set_num_threads(static_cast<int>(config.threads()));
   muster::InitLog("muster-rank", "info", muster::LogFormatFrom(config.log_format()));
-  muster::RouteGrpcLogs();
+  muster::SetUpGrpc();
   muster::SetLogFields({.job = config.job_id(), .attempt = config.attempt(), .rank = config.rank()});
 
   muster::AgentPipe agent(kAgentDescriptor);

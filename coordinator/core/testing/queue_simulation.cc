@@ -46,7 +46,7 @@ void QueueSimulation::Start(const Placement& placement) {
   result_.mean_wait += now_ - Begin() - job.arrival;
   running_[placement.job] = run;
   places_[placement.job] = placement.ranks;
-  waiting_[job.shape].erase({job.priority, sequences_.at(job.id), job.id});
+  waiting_[job.shape].erase({job.priority, sequences_.at(job.id), job.id, job.max});
   if (waiting_[job.shape].empty()) waiting_.erase(job.shape);
 }
 
@@ -76,7 +76,6 @@ SimulationResult QueueSimulation::Run(const std::function<void(const Moment&)>& 
   for (const auto& [id, job] : jobs_) arrivals.insert({Begin() + job.arrival, id});
   PlanInput input;
   input.waiting = &waiting_;
-  input.max_slots = [this](const std::string& id) { return jobs_.at(id).max; };
   input.is_held = [](const std::string&) { return false; };
   if (backfill_) input.ends = &ends_;
   input.longest_run = [this](const std::string& id, uint32_t slots) -> std::optional<absl::Duration> {
@@ -88,7 +87,7 @@ SimulationResult QueueSimulation::Run(const std::function<void(const Moment&)>& 
     EndDue();
     for (; !arrivals.empty() && arrivals.begin()->first <= now_; arrivals.erase(arrivals.begin())) {
       const SimulatedJob& job = jobs_.at(arrivals.begin()->second);
-      waiting_[job.shape].insert({job.priority, sequences_.at(job.id), job.id});
+      waiting_[job.shape].insert({job.priority, sequences_.at(job.id), job.id, job.max});
     }
     Estimate();
     input.now = now_;

@@ -11,7 +11,7 @@
 #include "common/flags/parse_flags.h"
 #include "common/log.h"
 #include "common/process/stop_signals.h"
-#include "common/rpc/grpc_log.h"
+#include "common/rpc/grpc_setup.h"
 #include "common/status.h"
 #include "coordinator/data/service/data_server.h"
 
@@ -88,7 +88,7 @@ int Main(int argc, char** argv) {
   AddFlags(app, flags);
   if (const std::optional<int> code = ParseFlags(app, argc, argv)) return *code;
   InitLog("muster-data", flags.log_level, LogFormatFrom(flags.log_format));
-  RouteGrpcLogs();
+  SetUpGrpc();
   StopSignals signals;
   const absl::Status status = Serve(flags, signals);
   if (status.ok()) return kExitSucceeded;

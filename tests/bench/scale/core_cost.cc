@@ -19,6 +19,8 @@
 namespace muster::bench {
 namespace {
 
+constexpr uint32_t kEventsPerTick = 20;  // a tick is measured after a whole second of events, so fewer times than those
+
 // Processor time of this thread, which other processes do not disturb much.
 absl::Duration ThreadTime() {
   timespec time = {};
@@ -95,6 +97,21 @@ class Core {
     return desired.assignments().empty() ? "" : desired.assignments(0).job_id();
   }
 
+  // A second in which every worker is heard and every running attempt takes a step.
+  void LiveASecond() {
+    now_ += absl::Seconds(1);
+    for (uint32_t worker = 0; worker < soft_.workers.size(); ++worker) {
+      Take(Heartbeat(worker));
+      AgentProgress event = Progress(worker);
+      const muster::internal::v1::DesiredState desired = DesiredStateOf(state_, event.worker);
+      for (const auto& assignment : desired.assignments()) {
+        event.progress.set_job_id(assignment.job_id());
+        event.progress.set_attempt(assignment.attempt());
+        Take(event);
+      }
+    }
+  }
+
   // Mean times of `count` events, and of the plans that they request.
   EventCost Measure(const std::string& name, uint32_t count, const std::function<Event(uint32_t)>& make) {
     EventCost cost{.event = name};
@@ -122,7 +139,6 @@ class Core {
     }
     return {name, absl::ToDoubleMicroseconds(ThreadTime() - begin) / count, 0};
   }
-  void Pass(absl::Duration time) { now_ += time; }
   void Settle() {
     Plan();
     StartAll();
@@ -211,7 +227,12 @@ CoreCosts MeasureCore(uint32_t workers, uint32_t jobs, uint32_t repeats) {
   costs.events.push_back(core.Measure("progress", repeats, [&](uint32_t i) { return core.Progress(any(i)); }));
   costs.events.push_back(core.Measure("checkpoint", repeats, [&](uint32_t i) { return core.Checkpoint(any(i)); }));
   costs.events.push_back(core.Measure("hello", repeats, [&](uint32_t i) { return core.Hello(any(i)); }));
-  costs.events.push_back(core.Measure("tick", repeats, [&](uint32_t) { return Tick{}; }));
+  core.LiveASecond();
+  core.Measure("the first tick after the attempts started", 1, [](uint32_t) { return Tick{}; });
+  costs.events.push_back(core.Measure("tick", repeats / kEventsPerTick, [&](uint32_t) {
+    core.LiveASecond();
+    return Tick{};
+  }));
   costs.events.push_back(core.Measure("cancel", repeats, [&](uint32_t i) {
     return JobCommand{1, Verb::kCancel, core.FirstJobOf(any(i)), "ada", absl::StrCat("cancel-", i)};
   }));

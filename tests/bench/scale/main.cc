@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "common/files.h"
+#include "common/rpc/grpc_setup.h"
 #include "tests/bench/scale/core_cost.h"
 #include "tests/bench/scale/fleet_run.h"
 #include "tests/bench/scale/garbage_run.h"
@@ -110,6 +111,7 @@ int main(int argc, char** argv) {
   files.rlim_cur = files.rlim_max;  // a connection per agent; the coordinator inherits it
   setrlimit(RLIMIT_NOFILE, &files);
 
+  muster::SetUpGrpc();
   CLI::App app{"What a coordinator costs with many workers and jobs."};
   app.require_subcommand(1);
   std::vector<uint32_t> workers = {100, 1000}, jobs = {1000, 20000};

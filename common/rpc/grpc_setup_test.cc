@@ -1,4 +1,4 @@
-#include "common/rpc/grpc_log.h"
+#include "common/rpc/grpc_setup.h"
 
 #include <grpc/support/log.h>
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ TEST(GrpcLog, IsInTheProgramsFormat) {
   auto logger = std::make_shared<spdlog::logger>("muster-test", std::make_shared<spdlog::sinks::ostream_sink_mt>(out));
   logger->set_formatter(MakeLogFormatter(LogFormat::kJson));
   spdlog::set_default_logger(logger);
-  RouteGrpcLogs();
+  SetUpGrpc();
   gpr_log(GPR_ERROR, "handshake failed: %s", "\"\n");
   spdlog::set_default_logger(before);
   const nlohmann::json line = nlohmann::json::parse(out.str(), nullptr, /*allow_exceptions=*/false);
