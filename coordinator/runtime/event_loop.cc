@@ -63,8 +63,8 @@ absl::Status EventLoop::CheckRoom() const {
                     "DISK_FULL");
 }
 
-absl::StatusOr<std::string> EventLoop::Call(Event event) {
-  Waiter waiter;
+absl::StatusOr<std::string> EventLoop::Call(Event event, const LookAtSubject& look) {
+  Waiter waiter{.look = look};
   const auto done = [&waiter] { return waiter.done; };
   absl::MutexLock lock(&mutex_);
   if (stopping_ || refusing_) return ShuttingDown();
@@ -153,6 +153,19 @@ void EventLoop::Finish(uint64_t token, absl::Status status, std::string subject)
   waiters_.erase(found);
 }
 
+void EventLoop::AnswerCalls() {
+  for (Reply& reply : std::exchange(replies_, {})) {
+    LookAtSubject look;
+    if (reply.status.ok()) {
+      absl::MutexLock lock(&mutex_);
+      const auto found = waiters_.find(reply.token);
+      if (found != waiters_.end()) look = std::move(found->second->look);
+    }
+    if (look) look(store_->state(), soft_, reply.subject);
+    Later([this, r = std::move(reply)] { Finish(r.token, r.status, r.subject); });
+  }
+}
+
 void EventLoop::OnDurable(uint64_t sequence) {
   absl::MutexLock lock(&mutex_);
   durable_ = std::max(durable_, sequence);
@@ -220,6 +233,7 @@ void EventLoop::Run() {
       Handle(Tick{});
     }
     if (replan_) Plan();
+    AnswerCalls();
     FillGauges();
     store_->Settle();
     options_.metrics->ObserveTurn(options_.clock->Monotonic() - begin);

@@ -64,7 +64,7 @@ class EventLoop final : public Backend {
   static absl::StatusOr<std::unique_ptr<EventLoop>> Start(Options options);
   ~EventLoop() override;
 
-  absl::StatusOr<std::string> Call(Event event) override;
+  absl::StatusOr<std::string> Call(Event event, const LookAtSubject& look = nullptr) override;
   absl::Status Query(const Look& look) override;
   void Post(Event event) override;
   absl::Status CheckRoom() const override;
@@ -83,6 +83,7 @@ class EventLoop final : public Backend {
     bool done = false;
     absl::Status status;
     std::string subject;
+    LookAtSubject look;
   };
   struct Question {
     const Look* look;
@@ -98,6 +99,8 @@ class EventLoop final : public Backend {
   explicit EventLoop(Options options);
   absl::Time Now() const;
   void Finish(uint64_t token, absl::Status status, std::string subject);
+  // Runs the looks of the turn's calls and answers the calls.
+  void AnswerCalls();
   void OnDurable(uint64_t sequence);
 
   // Only for the loop's thread.
@@ -125,6 +128,7 @@ class EventLoop final : public Backend {
   std::unique_ptr<Store> store_;
   Soft soft_;
   std::deque<Delayed> delayed_;
+  std::vector<Reply> replies_;         // of this turn
   bool replan_ = false;
   absl::Time ticked_at_;
   bool drained_ = false;               // whether a turn since the last tick handled everything that was queued at its start

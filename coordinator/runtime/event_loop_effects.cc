@@ -15,9 +15,7 @@ void EventLoop::Schedule(Effect effect) {
   struct Visitor {
     EventLoop* loop;
     Options& o;
-    void operator()(Reply& reply) {
-      loop->Later([loop = loop, r = std::move(reply)] { loop->Finish(r.token, r.status, r.subject); });
-    }
+    void operator()(Reply& reply) { loop->replies_.push_back(std::move(reply)); }
     void operator()(const Welcome& welcome) {
       muster::internal::v1::CoordinatorMessage message;
       message.mutable_welcome()->set_epoch(loop->store_->state().epoch);

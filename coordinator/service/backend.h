@@ -19,7 +19,11 @@ class Backend {
 
   // Puts the event (a SubmitJob, JobCommand or DrainWorker; its token is filled in) into the queue and waits for its Reply,
   // which means that the change is durable. The subject: a job's id or a worker's name. RESOURCE_EXHAUSTED: the queue is full.
-  virtual absl::StatusOr<std::string> Call(Event event) = 0;
+  //
+  // `look` runs on the loop's thread if the event took effect, after the plan that follows the event: a Query in the same
+  // turn. All that it saw is durable, too.
+  using LookAtSubject = std::function<void(const State& state, const Soft& soft, const std::string& subject)>;
+  virtual absl::StatusOr<std::string> Call(Event event, const LookAtSubject& look = nullptr) = 0;
 
   // Runs `look` on the loop's thread, and returns when all that it saw is durable.
   using Look = std::function<void(const State& state, const Soft& soft, absl::Time now)>;

@@ -42,6 +42,15 @@ absl::StatusOr<Job> JobServiceImpl::View(const std::string& id) {
   return job;
 }
 
+absl::StatusOr<Job> JobServiceImpl::CallAndView(Event event) {
+  absl::StatusOr<Job> job;
+  const absl::StatusOr<std::string> id = options_.backend->Call(
+      std::move(event),
+      [&](const State& state, const Soft& soft, const std::string& subject) { job = ViewJob(state, soft, subject); });
+  RETURN_IF_ERROR(id.status());
+  return job;
+}
+
 absl::StatusOr<JobServiceImpl::Resolution> JobServiceImpl::Resolve(const std::string& owner, const muster::v1::JobSpec& given,
                                                                   const muster::v1::JobSpec& filled) {
   muster::internal::v1::ResolveRequest resolve;
@@ -123,8 +132,7 @@ absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const
   ASSIGN_OR_RETURN(Resolution resolution, Resolve(owner, request.spec(), submit.spec));
   submit.resolved = std::move(resolution.resolved);
   notes = std::move(resolution.notes);
-  ASSIGN_OR_RETURN(const std::string id, options_.backend->Call(std::move(submit)));
-  return View(id);
+  return CallAndView(std::move(submit));
 }
 
 grpc::Status JobServiceImpl::SubmitJob(ServerContext* context, const muster::v1::SubmitJobRequest* request,
@@ -171,9 +179,7 @@ absl::StatusOr<Job> JobServiceImpl::Command(AdmittedCall& call, Verb verb, const
     ASSIGN_OR_RETURN(const Job job, View(id));
     RETURN_IF_ERROR(CheckOwner(call, job));
   }
-  ASSIGN_OR_RETURN(const std::string subject,
-                   options_.backend->Call(JobCommand{0, verb, id, call.principal.name, request_id}));
-  return View(subject);
+  return CallAndView(JobCommand{0, verb, id, call.principal.name, request_id});
 }
 
 grpc::Status JobServiceImpl::CancelJob(ServerContext* context, const muster::v1::CancelJobRequest* request,

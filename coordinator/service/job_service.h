@@ -66,6 +66,8 @@ class JobServiceImpl final : public muster::v1::JobService::Service {
 
  private:
   absl::StatusOr<muster::v1::Job> View(const std::string& id);
+  // The job after the event, which is durable.
+  absl::StatusOr<muster::v1::Job> CallAndView(Event event);
   absl::StatusOr<Resolution> Resolve(const std::string& owner, const muster::v1::JobSpec& given,
                                      const muster::v1::JobSpec& filled);
   // Everything that a submission does before it takes effect, and a preview.

@@ -227,12 +227,12 @@ CoreCosts MeasureCore(uint32_t workers, uint32_t jobs, uint32_t repeats) {
   costs.events.push_back(core.Measure("progress", repeats, [&](uint32_t i) { return core.Progress(any(i)); }));
   costs.events.push_back(core.Measure("checkpoint", repeats, [&](uint32_t i) { return core.Checkpoint(any(i)); }));
   costs.events.push_back(core.Measure("hello", repeats, [&](uint32_t i) { return core.Hello(any(i)); }));
-  core.LiveASecond();
-  core.Measure("the first tick after the attempts started", 1, [](uint32_t) { return Tick{}; });
-  costs.events.push_back(core.Measure("tick", repeats / kEventsPerTick, [&](uint32_t) {
+  const auto tick = [&](uint32_t) {
     core.LiveASecond();
     return Tick{};
-  }));
+  };
+  core.Measure("the first ticks after hellos and starts", 2, tick);
+  costs.events.push_back(core.Measure("tick", repeats / kEventsPerTick, tick));
   costs.events.push_back(core.Measure("cancel", repeats, [&](uint32_t i) {
     return JobCommand{1, Verb::kCancel, core.FirstJobOf(any(i)), "ada", absl::StrCat("cancel-", i)};
   }));
