@@ -10,9 +10,8 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from cluster import Cluster, push_topics, topics_job, wait_until  # noqa: E402
-
-FILES = ["arms.csv", "comparisons.csv", "jobs.csv", "report.html", "report.md"]
+from cluster import topics_job, wait_until  # noqa: E402
+from studies import FILES, StudyTest  # noqa: E402
 
 
 def study():
@@ -24,30 +23,12 @@ def study():
             "report": {"metrics": ["ndcg@10", "mrr"]}}
 
 
-class Study(unittest.TestCase):
-    def cluster(self):
-        cluster = Cluster(slots=2)
-        self.addCleanup(cluster.close)
-        cluster.start()
-        push_topics(cluster)
-        self.file = cluster.folder / "pilot.yaml"
-        self.file.write_text(json.dumps(study()))
-        return cluster
-
-    def jobs(self, cluster):
-        return cluster.ok("jobs", "--name", "pilot.", "--limit", "0", "--output", "json").json().get("jobs", [])
-
-    def report(self, cluster, name):
-        folder = cluster.folder / name
-        cluster.ok("study", "report", self.file, "--out", folder)
-        self.assertEqual(sorted(path.name for path in folder.iterdir()), FILES)
-        return {path.name: path.read_bytes() for path in folder.iterdir()}
-
+class Study(StudyTest):
     def undisturbed(self):
-        cluster = self.cluster()
+        cluster = self.cluster(study())
         done = cluster.ok("study", self.file, "--parallel", "2", "--output", "json").json()
         self.assertEqual((done["done"], done["failed"]), (8, 0))
-        self.assertEqual(len(self.jobs(cluster)), 8)
+        self.assertEqual(len(self.jobs(cluster, study())), 8)
         self.values_by_query_have_the_means_of_the_metrics(cluster)
         report = self.report(cluster, "report")
         self.assertEqual(report, self.report(cluster, "again"))
@@ -62,30 +43,30 @@ class Study(unittest.TestCase):
 
     def test_a_study_that_is_interrupted_runs_no_job_twice_and_gives_the_same_report(self):
         expected = self.undisturbed()
-        cluster = self.cluster()
+        cluster = self.cluster(study())
         # The first client is killed when a job runs and others are not submitted yet.
         client = subprocess.Popen(cluster.command("study", "run", self.file, "--parallel", "3"), env=cluster.environment(),
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-        wait_until("a job runs", lambda: any(job["phase"] == "JOB_PHASE_TRAINING" for job in self.jobs(cluster)), 120)
+        wait_until("a job runs", lambda: any(job["phase"] == "JOB_PHASE_TRAINING" for job in self.jobs(cluster, study())), 120)
         client.send_signal(signal.SIGKILL)
         client.wait()
-        submitted = self.jobs(cluster)
+        submitted = self.jobs(cluster, study())
         self.assertLess(len(submitted), 8)
         # The second client survives a kill of the coordinator.
         client = subprocess.Popen(cluster.command("study", "run", self.file, "--output", "json"), env=cluster.environment(),
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
-        wait_until("all jobs are submitted", lambda: len(self.jobs(cluster)) == 8, 120)
+        wait_until("all jobs are submitted", lambda: len(self.jobs(cluster, study())) == 8, 120)
         os.kill(cluster.info()["pids"]["coordinator"], signal.SIGKILL)
         out, err = client.communicate(timeout=300)
         self.assertEqual(client.returncode, 0, err)
         self.assertEqual(json.loads(out)["done"], 8, err)
-        jobs = self.jobs(cluster)
+        jobs = self.jobs(cluster, study())
         self.assertEqual(len(jobs), 8)
         self.assertEqual(len({job["spec"]["name"] for job in jobs}), 8)
         self.assertLessEqual({job["id"] for job in submitted}, {job["id"] for job in jobs})
         # A third run finds everything done.
         self.assertEqual(cluster.ok("study", self.file, "--output", "json").json()["done"], 8)
-        self.assertEqual(len(self.jobs(cluster)), 8)
+        self.assertEqual(len(self.jobs(cluster, study())), 8)
         table = cluster.ok("study", "status", self.file).out
         self.assertIn("objective=lsepair, per_query=3  0          0        0        2     0       100 %", table)
         self.assertIn("8 of 8 jobs done", table)
@@ -94,23 +75,23 @@ class Study(unittest.TestCase):
             self.assertEqual(expected[name], report[name], name)
 
     def test_a_failed_job_is_submitted_again_only_when_asked(self):
-        cluster = self.cluster()
+        cluster = self.cluster(study())
         self.file.write_text(json.dumps({**study(), "grid": {}, "seeds": [1]}))
         cluster.ok("study", "run", self.file, "--detach")
-        (job,) = self.jobs(cluster)
+        (job,) = self.jobs(cluster, study())
         cluster.ok("cancel", job["id"])
         cluster.wait_for_phase(job["id"], "JOB_PHASE_CANCELLED")
         again = cluster.muster("study", "run", self.file)
         self.assertEqual(again.code, 1, again)
         self.assertIn("failed or cancelled: 1 job.", again.err)
-        self.assertEqual(len(self.jobs(cluster)), 1)
+        self.assertEqual(len(self.jobs(cluster, study())), 1)
         refused = cluster.muster("study", "report", self.file)
         self.assertEqual(refused.code, 6, refused)
         self.assertIn("no job of study pilot is done", refused.err)
         cluster.ok("study", "run", self.file, "--retry")
-        self.assertEqual(len(self.jobs(cluster)), 2)
+        self.assertEqual(len(self.jobs(cluster, study())), 2)
         cluster.ok("study", "run", self.file, "--retry")
-        self.assertEqual(len(self.jobs(cluster)), 2)
+        self.assertEqual(len(self.jobs(cluster, study())), 2)
 
 
 if __name__ == "__main__":
