@@ -4,8 +4,8 @@
 namespace muster {
 
 // A thread that wakes does not interrupt the one that runs on its core, but waits for the end of its slice (SCHED_BATCH). For
-// threads that serve calls beside a single thread that all of them wait for: each reply would otherwise interrupt that one. On
-// two cores the coordinator handles a fifth more submissions per second with it. No effect where the system refuses it.
+// threads that serve calls and all wait for one other thread: each reply would otherwise interrupt that one. On
+// two cores the coordinator takes 13 to 30% more submissions per second with it. No effect where the system refuses it.
 void WakeWithoutInterrupting();
 // The default (SCHED_OTHER).
 void WakeAtOnce();
