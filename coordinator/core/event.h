@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "coordinator/core/state.h"
 #include "muster/internal/v1/worker.pb.h"
+#include "muster/v1/job_metrics.pb.h"
 
 namespace muster {
 
@@ -155,8 +156,9 @@ struct Measured {
   double value = 1;
 };
 struct WaitingChanged {};  // the reasons why jobs wait have changed; for watchers of waiting jobs
-struct StepReported {  // a running attempt has taken a step: its progress is in the soft state
+struct StepReported {  // an attempt has taken a step. Its job may have ended by the same decision, and has no soft state then
   std::string job_id;
+  muster::v1::StepMetrics point;
 };
 struct JobChanged {  // its durable or soft state has changed; for its watchers
   std::string job_id;

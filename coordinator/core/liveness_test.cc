@@ -92,8 +92,13 @@ class Attempt {
     Give(AgentHello{1, hello});
   }
   void Give(const Event& event) {
-    for (const Record& record : Step(state_, soft_, event, now_).records) EXPECT_TRUE(Apply(record, state_).ok());
+    const Decision decision = Step(state_, soft_, event, now_);
+    for (const Record& record : decision.records) EXPECT_TRUE(Apply(record, state_).ok());
+    for (const Effect& effect : decision.effects) {
+      if (const auto* reported = std::get_if<StepReported>(&effect)) steps_.push_back(reported->point.step());
+    }
   }
+  const std::vector<uint64_t>& steps() const { return steps_; }  // that watchers of metrics see
   void Report(muster::internal::v1::Report report) {
     report.set_sequence(++sequence_);
     report.set_job_id("a");
@@ -134,6 +139,7 @@ class Attempt {
   State state_;
   Soft soft_{now_};
   uint64_t sequence_ = 0;
+  std::vector<uint64_t> steps_;
 };
 
 // The reason is updated every 10 s.
@@ -174,6 +180,21 @@ TEST(Liveness, AnAttemptThatEndsAfterARestartHasTheStepsOfItsLastProgress) {
   EXPECT_EQ(attempt.Job().progress().step(), 60);
   attempt.Restart();
   EXPECT_EQ(attempt.Job().progress().step(), 60) << "it is stored";
+}
+
+// The job ends by the report that has its last step: nothing of its soft state is left when the step is recorded.
+TEST(Liveness, TheLastStepOfAJobThatSucceedsAfterARestartIsRecorded) {
+  Attempt attempt;
+  attempt.Restart();
+  muster::internal::v1::Report report;
+  report.mutable_exported()->set_manifest("export");
+  attempt.Report(report);
+  report.mutable_rank_exited()->set_cause(muster::internal::v1::EXIT_CAUSE_SUCCESS);
+  report.mutable_rank_exited()->mutable_progress()->set_step(60);
+  attempt.Report(report);
+  EXPECT_EQ(attempt.Job().phase(), muster::v1::JOB_PHASE_SUCCEEDED);
+  EXPECT_TRUE(attempt.soft().jobs.empty());
+  EXPECT_THAT(attempt.steps(), testing::ElementsAre(60));
 }
 
 TEST(Liveness, TheLastStepOfARunningAttemptFollowsItsProgress) {

@@ -8,6 +8,7 @@
 #include "coordinator/core/run_time.h"
 #include "coordinator/core/step.h"
 #include "coordinator/core/stepper.h"
+#include "coordinator/core/view.h"
 
 namespace muster {
 namespace {
@@ -235,7 +236,9 @@ void Stepper::TakeProgress(const JobRecord& job, const ProgressReport& report) {
   UpdateGoodput(report.job_id());
   if (moved && job.has_running()) soft_.deadlines.Set(report.job_id(), NextDeadline(job));
   soft_.ends.SetEnd(report.job_id(), EndOf(job, &soft, now_));
-  if (stepped && soft.progress.step() > 0) decision_.effects.push_back(StepReported{report.job_id()});
+  if (stepped && soft.progress.step() > 0) {
+    decision_.effects.push_back(StepReported{report.job_id(), StepMetricsOf(soft.progress, soft.attempt, now_)});
+  }
   MeasureProgress(job, soft);
 }
 

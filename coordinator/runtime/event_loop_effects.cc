@@ -60,10 +60,7 @@ void EventLoop::Schedule(Effect effect) {
     void operator()(const CountAttempt& count) { o.metrics->CountAttemptEnd(count.end); }
     void operator()(const ObserveQueueWait& observe) { o.metrics->ObserveQueueWaiting(observe.wait); }
     void operator()(const Measured& measured) { o.metrics->Take(measured); }
-    void operator()(const StepReported& reported) {
-      const SoftJob& job = loop->soft_.jobs.at(reported.job_id);
-      o.history->Record(reported.job_id, StepMetricsOf(job.progress, job.attempt, loop->Now()));
-    }
+    void operator()(const StepReported& reported) { o.history->Record(reported.job_id, reported.point); }
     void operator()(const WaitingChanged&) {
       for (const std::string& id : o.feed->WatchedJobs()) {
         const JobRecord* record = FindJob(loop->store_->state(), id);

@@ -2,7 +2,7 @@
 """A study of 6 objectives, 3 numbers of positives and 5 seeds, during which the coordinator, the data server and the worker are
 killed in turn, has each of its 90 jobs once, and the report of an undisturbed study, byte for byte.
 
-usage: tests/long/study_grid_test.py     MUSTER_BIN names the programs' folder; about 15 minutes on two cores
+usage: tests/long/study_grid_test.py     MUSTER_BIN names the programs' folder; some minutes on two cores
 """
 import json
 import os
@@ -55,6 +55,7 @@ class StudyGrid(StudyTest):
             os.kill(pid, signal.SIGKILL)
             print(f"after {10 * number} jobs: killed {server}", flush=True)
             wait_until(f"a new {server}", lambda: cluster.info()["pids"][server] != pid, 120)
+            wait_until("the coordinator answers", lambda: cluster.muster("jobs", "--limit", "1").code == 0, 120)
 
     def test_a_grid_whose_servers_are_killed_runs_no_job_twice_and_gives_the_same_report(self):
         undisturbed = self.cluster(study())
